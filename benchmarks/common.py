@@ -1,0 +1,102 @@
+"""What the benchmarks share: the questions, the measures of an answer, the machine, the spread."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A question, the answers people gave, and the passage that holds them."""
+
+    question: str
+    answers: tuple[str, ...]
+    passage: str
+    line: int
+
+
+def open_questions(data: Path) -> list[Item]:
+    """The lines of lost_in_middle, counted from 1."""
+    file = data / "eval" / "lost_in_middle" / "nq-open-oracle.jsonl"
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [Item(r["question"], tuple(r["answers"]), r["ctxs"][0]["text"], i) for i, r in enumerate(rows, 1)]
+
+
+def half(items: Sequence[Item], name: str) -> list[Item]:
+    """The odd-numbered lines (the test half) or the even ones."""
+    return [item for item in items if item.line % 2 == (name == "odd")]
+
+
+def normalise(text: str) -> str:
+    """SQuAD's normalisation: lower case, no punctuation, no articles, single spaces."""
+    text = "".join(c for c in text.lower() if c not in string.punctuation)
+    return " ".join(ARTICLES.sub(" ", text).split())
+
+
+def exact_match(answer: str, gold: Sequence[str]) -> float:
+    """1 where the answer is one of the gold answers, normalised."""
+    return float(any(normalise(answer) == normalise(one) for one in gold))
+
+
+def f1(answer: str, gold: Sequence[str]) -> float:
+    """The best token F1 against a gold answer, normalised."""
+    return max(token_f1(normalise(answer).split(), normalise(one).split()) for one in gold)
+
+
+def token_f1(answer: list[str], gold: list[str]) -> float:
+    """Harmonic mean of token precision and recall; two empty lists agree."""
+    if not answer or not gold:
+        return float(answer == gold)
+    common = sum((Counter(answer) & Counter(gold)).values())
+    return 2 * common / (len(answer) + len(gold))
+
+
+def interval(values: Sequence[float], seed: int = 0, draws: int = 1000) -> tuple[float, float]:
+    """The 95 % interval of the mean, by bootstrap."""
+    rng = random.Random(seed)
+    means = sorted(mean(rng.choices(values, k=len(values))) for _ in range(draws))
+    return means[int(0.025 * draws)], means[int(0.975 * draws)]
+
+
+def percent(values: Sequence[float]) -> dict[str, float]:
+    """Mean and 95 % interval, in percent."""
+    low, high = interval(values)
+    return {"mean": round(100 * mean(values), 1), "low": round(100 * low, 1), "high": round(100 * high, 1)}
+
+
+def machine() -> dict[str, Any]:
+    """Where and when a figure was measured."""
+    import torch
+
+    model = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        model = next(
+            (
+                x.split(":")[1].strip()
+                for x in Path("/proc/cpuinfo").read_text().splitlines()
+                if x.startswith("model name")
+            ),
+            model,
+        )
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }

@@ -1,0 +1,55 @@
+"""The program ``ctxproc``: its command groups, and how errors end it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+
+import click
+
+from ctxproc.cli.ask import ask
+from ctxproc.cli.catalogues import criteria, models, strategies
+from ctxproc.cli.config import config
+from ctxproc.cli.explain import explain
+from ctxproc.errors import CtxprocError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="ctxproc")
+def cli() -> None:
+    """Answer questions over anything, however long, with a local model and a short window."""
+
+
+for command in (ask, config, strategies, criteria, models, explain):
+    cli.add_command(command)
+
+
+def one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Report an error that no one foresaw: it is a bug, so the message says how to see where."""
+    text = " ".join(str(error).split())[:300]
+    click.echo(f"ctxproc: unexpected {kind.__name__}: {text}; run again with --debug to see where", err=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program and exit: 0 done or abstained, 1 the run failed, 2 wrong usage or unreadable input."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    if not debug:
+        sys.excepthook = one_line
+    try:
+        cli.main(arguments, prog_name="ctxproc", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except CtxprocError as error:
+        if debug:
+            raise
+        click.echo(f"ctxproc: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nctxproc: interrupted; what was computed is kept, run it again to go on", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -1,0 +1,263 @@
+"""Settings: defaults, presets, a configuration file, single values; and where each value came from.
+
+Layers are merged from the weakest to the strongest: defaults, preset, file, ``--set`` and flags. Unknown keys and wrong
+values are one-line errors. Files are YAML (safe subset, no aliases) or TOML, at most 1 MB.
+"""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ctxproc.errors import ConfigError, UnknownNameError
+
+MAX_FILE_BYTES = 1_000_000
+
+Specs = list[str | dict[str, dict[str, Any]]]
+
+
+class Section(BaseModel):
+    """A part of the settings: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ChunkSettings(Section):
+    """How documents are split."""
+
+    tokens: int = Field(
+        200, ge=8, description="longest chunk, in tokens of the model; less where its window is smaller"
+    )
+    overlap: int = Field(0, ge=0, description="tokens that a chunk repeats of the one before it")
+
+
+class RetrievalSettings(Section):
+    """Which chunks the strategy gets."""
+
+    search: Specs = Field(
+        ["cosine", "bm25"], description="criteria that find chunks; [] gives every chunk to the strategy"
+    )
+    fuse: Literal["rrf"] = Field("rrf", description="how several rankings become one: rrf is reciprocal rank")
+    top_k: int = Field(8, ge=1, description="chunks that the strategy gets")
+    embedder: str = Field("builtin", description="sentence-transformers folder or hub name for criteria that embed")
+
+
+class GenerationSettings(Section):
+    """How the model writes."""
+
+    max_new_tokens: int = Field(128, ge=1, description="longest reply to one prompt")
+    temperature: float = Field(0.0, ge=0, description="0 is greedy")
+    top_p: float = Field(1.0, gt=0, le=1, description="nucleus; 1 keeps all tokens")
+    top_k: int = Field(0, ge=0, description="0 keeps all tokens")
+    seed: int = Field(0, ge=0, description="of the sampler")
+    stop: list[str] = Field([], description="a reply ends before the first of these")
+
+
+class AnswerSettings(Section):
+    """When to abstain."""
+
+    min_confidence: float = Field(0.2, ge=0, le=1, description="abstain below it, where the model gives a confidence")
+    require_evidence: bool = Field(True, description="abstain where no quote is found in the sources")
+
+
+class LimitSettings(Section):
+    """Hard limits; null is no limit."""
+
+    source_bytes: int = Field(1 << 30, ge=1, description="largest source")
+    files: int = Field(10_000, ge=1, description="files of all folders together")
+    chunks: int = Field(1_000_000, ge=1, description="chunks of all documents together")
+    calls: int | None = Field(None, ge=0, description="model calls of one run")
+    run_tokens: int | None = Field(None, ge=0, description="tokens of one run, prompts and replies")
+
+
+class CacheSettings(Section):
+    """What is kept between runs, on this machine only."""
+
+    folder: str = Field("", description="where; empty: the user's cache folder")
+    embeddings: bool = Field(True, description="keep embeddings of chunks, by content")
+    runs: int = Field(
+        100, ge=0, description="traces kept for `ctxproc explain`, with the texts they read; 0 keeps none"
+    )
+
+
+class Settings(Section):
+    """Everything that can be set, and its defaults."""
+
+    model: str = Field("builtin", description="builtin, a folder, or a hub name of a causal language model")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    dtype: str = Field("auto", description="auto, float32, bfloat16, float16")
+    threads: int | None = Field(None, ge=1, description="CPU threads; null leaves it to torch")
+    strategy: str | dict[str, dict[str, Any]] = Field("map_rerank", description="name, or {name: {parameter: value}}")
+    chunk: ChunkSettings = ChunkSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    generation: GenerationSettings = GenerationSettings()
+    answer: AnswerSettings = AnswerSettings()
+    limits: LimitSettings = LimitSettings()
+    cache: CacheSettings = CacheSettings()
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"retrieval": {"search": ["bm25"], "top_k": 4}},
+    "balanced": {},
+    "thorough": {"retrieval": {"top_k": 32}, "generation": {"max_new_tokens": 256}},
+}
+
+Layer = tuple[str, Mapping[str, Any]]
+
+
+def resolve(
+    *,
+    preset: str | None = None,
+    file: Path | None = None,
+    sets: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> tuple[Settings, dict[str, str]]:
+    """The settings, and the origin of each value by its dotted name.
+
+    Args:
+        preset: one of `PRESETS`; a file may name one as well (``preset: fast``).
+        file: YAML or TOML.
+        sets: ``key=value`` with a dotted key and a value in YAML.
+        flags: dotted names with values, the strongest layer; None values are left out.
+
+    Raises:
+        ConfigError: a key is unknown, a value is wrong, the file cannot be read.
+        UnknownNameError: no preset of that name.
+    """
+    layers: list[Layer] = []
+    content = dict(read_file(file)) if file else {}
+    name = preset or content.pop("preset", None) or "balanced"
+    content.pop("preset", None)
+    if name not in PRESETS:
+        raise UnknownNameError("preset", str(name), PRESETS)
+    layers.append((f"preset {name}", PRESETS[name]))
+    if file:
+        layers.append((str(file), content))
+    layers += [(f"--set {item}", assignment(item)) for item in sets]
+    layers += [("flag", nested(key, value)) for key, value in (flags or {}).items() if value is not None]
+    values: dict[str, Any] = Settings().model_dump()
+    origins = dict.fromkeys(flatten(values), "default")
+    for origin, layer in layers:
+        merge(values, layer, origins, origin)
+    return validated(values, origins), origins
+
+
+def validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+    """The settings with these values.
+
+    Raises:
+        ConfigError: one line that names the first wrong key and where it came from.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = next((k for n in range(len(first["loc"]), 0, -1) if (k := dotted(first["loc"][:n])) in origins), "")
+        key = key or dotted(first["loc"])
+        where = origins.get(key, "")
+        if first["type"] == "extra_forbidden":
+            section = key.rpartition(".")[0]
+            known = sorted(k for k in flatten(Settings().model_dump()) if k.startswith(section) or not section)
+            message = f"there is no setting {key}; there are: {', '.join(known)}"
+        else:
+            message = f"{key}: {first['msg'].lower()}, not {str(first['input'])[:60]!r}"
+        raise ConfigError(message + (f" ({where})" if where not in ("", "default") else "")) from None
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """A path of keys as one name."""
+    return ".".join(map(str, path))
+
+
+def merge(values: dict[str, Any], layer: Mapping[str, Any], origins: dict[str, str], origin: str, at: str = "") -> None:
+    """Put a layer over ``values``, in place; sections are merged, everything else is replaced."""
+    for key, value in layer.items():
+        name = f"{at}{key}"
+        if isinstance(value, Mapping) and isinstance(values.get(key), dict) and name not in origins:
+            merge(values[key], value, origins, origin, f"{name}.")
+        else:
+            values[key] = copy.deepcopy(value)
+            origins[name] = origin
+
+
+def flatten(values: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """Dotted names of the single values; ``strategy`` and lists count as single."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and at + key != "strategy":
+            flat.update(flatten(value, f"{at}{key}."))
+        else:
+            flat[at + key] = value
+    return flat
+
+
+def nested(key: str, value: object) -> dict[str, Any]:
+    """``nested("a.b", 1) == {"a": {"b": 1}}``."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value  # type: ignore[return-value]
+
+
+def assignment(item: str) -> dict[str, Any]:
+    """``key=value`` as a layer."""
+    key, equals, value = item.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set takes key=value, not {item!r}; `ctxproc config show` lists the keys")
+    return nested(key.strip(), load_yaml(value, f"--set {key.strip()}"))
+
+
+def read_file(file: Path) -> Mapping[str, Any]:
+    """A configuration file as a mapping: TOML by its suffix, YAML otherwise.
+
+    Raises:
+        ConfigError: it cannot be read, is larger than 1 MB, or is no mapping.
+    """
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(MAX_FILE_BYTES + 1)
+        text = raw.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the configuration {file} is not UTF-8 text") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise ConfigError(f"the configuration {file} is larger than {MAX_FILE_BYTES} bytes")
+    if file.suffix.lower() == ".toml":
+        try:
+            content: object = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise ConfigError(f"the configuration {file} is not TOML: {str(error).splitlines()[0]}") from error
+    else:
+        content = load_yaml(text, str(file)) or {}
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(f"the configuration {file} must hold keys and values")
+    return content
+
+
+class PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, which can be nested into a bomb."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """As ever, but an alias is an error."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not allowed")
+        return super().compose_node(parent, index)
+
+
+def load_yaml(text: str, where: str) -> Any:  # noqa: ANN401 (a value of any shape)
+    """The value that a YAML text describes.
+
+    Raises:
+        ConfigError: it is not YAML, uses tags or aliases, or is nested too deeply.
+    """
+    try:
+        return yaml.load(text, PlainLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{where}: not a plain YAML value: {problem}") from error

@@ -1,0 +1,1 @@
+"""The local language model: the seam in base.py, and what stands behind it."""

@@ -1,0 +1,149 @@
+"""The seam to a local language model: what every strategy may ask of one.
+
+Implementations: `ScriptedLLM` (scripted.py, a fake that ships), `BuiltinReader` (builtin.py, works offline),
+`TransformersLLM` (local.py, any causal model of transformers).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ctxproc.errors import PromptTooLongError
+from ctxproc.prompt import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to generate.
+
+    Attributes:
+        max_new_tokens: upper bound of the answer, in tokens; reserved in the window of every prompt.
+        temperature: 0 is greedy (the default); above 0 samples with ``seed``.
+        top_p: nucleus, in (0, 1]; 1 keeps every token.
+        top_k: 0 keeps every token.
+        seed: of the sampler; the same seed, prompt and batch give the same text.
+        stop: generation ends before the first of these strings, which are not part of the text.
+    """
+
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a model made of one prompt.
+
+    Attributes:
+        text: the generated text, without the prompt, stop strings and special tokens; "" where a reader finds nothing.
+        prompt_tokens: tokens of the prompt, chat markers included.
+        new_tokens: tokens generated.
+        reused_tokens: tokens of the prompt whose keys and values were not computed again.
+        finish: "stop" (the model ended, or a stop string) or "length" (max_new_tokens reached).
+        confidence: calibrated probability that the text is right and the context holds it; None if it has none.
+        quote: the passage of the context that the text rests on, verbatim, from a model that answers by quoting.
+    """
+
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    reused_tokens: int = 0
+    finish: Literal["stop", "length"] = "stop"
+    confidence: float | None = None
+    quote: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLikelihood:
+    """log p(continuation | prompt) in nats: the sum over its tokens, and how many there are."""
+
+    total: float
+    tokens: int
+
+    @property
+    def mean(self) -> float:
+        """Per token; 0 for an empty continuation."""
+        return self.total / self.tokens if self.tokens else 0.0
+
+
+class Tokenizer(ABC):
+    """Text to tokens, as one model counts them. Text is data: the names of special tokens in it are plain text."""
+
+    @abstractmethod
+    def count(self, text: str) -> int:
+        """The number of tokens of ``text`` on its own, without special tokens."""
+
+    def count_batch(self, texts: Sequence[str]) -> list[int]:
+        """``count`` of each text, in order; a tokenizer that is faster on many texts at once says how."""
+        return [self.count(text) for text in texts]
+
+    @abstractmethod
+    def starts(self, text: str) -> list[int]:
+        """The character at which each token of ``text`` begins: ascending, len == count(text).
+
+        Several tokens may begin at one character (bytes of one emoji).
+        """
+
+
+class LLM(ABC):
+    """A local language model.
+
+    Attributes:
+        name: what a user calls it, e.g. ``builtin`` or a folder.
+        context_window: tokens that a prompt and its answer may have together.
+        tokenizer: its own; loaded without the weights.
+    """
+
+    name: str
+    context_window: int
+    tokenizer: Tokenizer
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of a prompt: its segments, each on its own, and what the model wraps around them."""
+        return self.wrapping_tokens + sum(self.tokenizer.count(piece) for piece in prompt.pieces)
+
+    @property
+    def wrapping_tokens(self) -> int:
+        """Tokens that the model adds to every prompt: begin-of-text and chat markers."""
+        return 0
+
+    def reserved(self, sampling: Sampling) -> int:
+        """Tokens of the window that an answer may take; 0 for a model that answers by pointing."""
+        return sampling.max_new_tokens
+
+    def check_fits(self, prompt: Prompt, reserved: int) -> int:
+        """The prompt's tokens, if they and ``reserved`` answer tokens fit the window.
+
+        Raises:
+            PromptTooLongError: they do not; says by how much.
+        """
+        tokens = self.count_tokens(prompt)
+        if tokens + reserved > self.context_window:
+            raise PromptTooLongError(tokens, reserved, self.context_window)
+        return tokens
+
+    @abstractmethod
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
+        """One generation per prompt, in order; batched where that is faster, with the same result.
+
+        Raises:
+            PromptTooLongError: a prompt and ``sampling.max_new_tokens`` exceed the window; nothing was generated.
+            ModelError: the weights cannot be loaded or used.
+        """
+
+    @abstractmethod
+    def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
+        """The pieces of what `generate` would give for this prompt, as they come; joined they are its text."""
+
+    @abstractmethod
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[LogLikelihood]:
+        """The log-likelihoods log p(continuations[i] | prompts[i]). Both have the same length.
+
+        The continuation's tokens are counted without the prompt's (nothing merges across the border).
+        """

@@ -1,0 +1,98 @@
+"""The built-in reader behind the `LLM` seam: it answers by quoting, offline, and knows when there is nothing to quote.
+
+It reads a prompt's segments (the contexts, and the place ``question``) and not the template's words, so every strategy
+runs on it unchanged. It cannot write, summarise or join what two passages say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ctxproc.chunk import sentence_around
+from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling
+from ctxproc.llm.tokenizer import HfTokenizer
+from ctxproc.llm.trunk import trunk_folder
+from ctxproc.prompt import Prompt
+
+if TYPE_CHECKING:
+    from ctxproc.llm.reader import Reading, SpanReader
+
+SPECIALS = 3  # [CLS] question [SEP] context [SEP]
+
+
+class BuiltinReader(LLM):
+    """A span reader on the trunk of all-MiniLM-L6-v2; see weights/MODEL_CARD.md for what it can and cannot do.
+
+    ``generate`` gives the span as text, the sentence around it as quote, and a calibrated confidence; no tokens are
+    generated. Its tokenizer loads at once, its weights when first needed.
+
+    Raises:
+        ModelError: the package that brings the trunk is not installed.
+    """
+
+    def __init__(self, *, device: str = "auto", dtype: str = "auto") -> None:
+        self.name = "builtin"
+        self.context_window = 512
+        self.tokenizer = HfTokenizer.load(trunk_folder())
+        self._device = device
+        self._dtype = dtype
+
+    @property
+    def wrapping_tokens(self) -> int:
+        """The three special tokens."""
+        return SPECIALS
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of the contexts and of the question; the template's words are not read."""
+        read = (segment.text for segment in prompt.segments if segment.role == "context" or segment.field == "question")
+        return SPECIALS + sum(map(self.tokenizer.count, read))
+
+    def reserved(self, sampling: Sampling) -> int:
+        """Nothing: it points and does not write."""
+        return 0
+
+    @cached_property
+    def _reader(self) -> SpanReader:
+        from ctxproc.llm.hardware import choose_device, choose_dtype
+        from ctxproc.llm.reader import SpanReader
+
+        device = choose_device(self._device)
+        return SpanReader.load(device=device, dtype=choose_dtype(self._dtype, device))
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
+        """The best span of each prompt's contexts, "" where the passage holds no answer."""
+        tokens = [self.check_fits(prompt, 0) for prompt in prompts]
+        contexts = [prompt.part("context") for prompt in prompts]
+        readings = self._reader.read([prompt.field("question") for prompt in prompts], contexts)
+        return [quoted(*item) for item in zip(readings, contexts, tokens, strict=True)]
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
+        """The span, in one piece."""
+        text = self.generate([prompt], sampling)[0].text
+        if text:
+            yield text
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[LogLikelihood]:
+        """The log of the probability that the span is this text, wherever it stands; -inf where it does not stand.
+
+        "" is the probability that there is no answer.
+        """
+        for prompt in prompts:
+            self.check_fits(prompt, 0)
+        questions = [prompt.field("question") for prompt in prompts]
+        contexts = [prompt.part("context") for prompt in prompts]
+        totals = self._reader.log_probability(questions, contexts, list(continuations))
+        return [
+            LogLikelihood(-math.inf if math.isnan(total) else total, self.tokenizer.count(continuation))
+            for total, continuation in zip(totals, continuations, strict=True)
+        ]
+
+
+def quoted(reading: Reading, context: str, tokens: int) -> Generation:
+    """A reading as a generation, with the sentence around its span as the quote."""
+    text = context[reading.start : reading.end]
+    start, end = sentence_around(context, reading.start, reading.end) if text else (0, 0)
+    return Generation(text, tokens, 0, confidence=reading.confidence, quote=context[start:end])

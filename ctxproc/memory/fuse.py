@@ -1,0 +1,23 @@
+"""Several rankings -> one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ctxproc.memory.criteria.base import Hit
+
+
+def reciprocal_rank(rankings: Iterable[Sequence[Hit]], k: int = 60) -> list[Hit]:
+    """Reciprocal rank fusion: a chunk scores the sum over rankings of 1 / (k + rank), ranks from 1; scores are not read.
+
+    A chunk that a ranking lacks gets nothing from it. The best come first, equals in chunk order. ``k`` softens the
+    lead of the first places.
+
+    Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank
+    Learning Methods", section 2 (k = 60).
+    """
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, hit in enumerate(ranking, 1):
+            scores[hit.index] = scores.get(hit.index, 0.0) + 1 / (k + rank)
+    return [Hit(index, score) for index, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))]

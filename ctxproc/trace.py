@@ -1,0 +1,180 @@
+"""Events of a run. Progress bars, ``ctxproc explain`` and trace files all read these; nothing else reports.
+
+A trace file holds one JSON object a line, in order: ``{"event": NAME, ...the fields of the event}``.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ctxproc.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run begins."""
+
+    run: str
+    question: str
+    strategy: str
+    model: str
+    settings: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A source became a document of so many characters."""
+
+    source: str
+    sha256: str
+    format: str
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file of a folder was passed over, or a document is read in part only; says why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The documents were split into chunks."""
+
+    chunks: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The chunks that the strategy gets: source, start, end, score of each; ``of`` is how many there were."""
+
+    chunks: tuple[tuple[str, int, int, float], ...]
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """One prompt and what the model made of it; ``segments`` are (role, field, text)."""
+
+    step: str
+    segments: tuple[tuple[str, str | None, str], ...]
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    reused_tokens: int
+    confidence: float | None = None
+    quote: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One prompt, a continuation, and its log-likelihood in nats."""
+
+    step: str
+    segments: tuple[tuple[str, str | None, str], ...]
+    continuation: str
+    total: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something a reader of the run should know, in one sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``done`` of ``total`` units of a stage: load, split, embed, read. Not kept in trace files."""
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The run ended with this answer, as ``--json`` prints it."""
+
+    answer: dict[str, object]
+
+
+Event = Started | Loaded | Skipped | Split | Selected | Called | Scored | Noted | Progress | Answered
+Listener = Callable[[Event], None]
+
+
+def new_run() -> str:
+    """An id for a run: when it began, and eight random hex digits."""
+    return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(4)
+
+
+@dataclass
+class Trace:
+    """Passes each event of a run to its listeners, in order, and keeps none."""
+
+    run: str = field(default_factory=new_run)
+    listeners: list[Listener] = field(default_factory=list)
+
+    def emit(self, event: Event) -> None:
+        """Tell every listener."""
+        for listener in self.listeners:
+            listener(event)
+
+    def progress(self, stage: str) -> Callable[[int, int], None]:
+        """A callback ``(done, total)`` that reports a stage."""
+        return lambda done, total: self.emit(Progress(stage, done, total))
+
+
+def to_json(event: Event) -> str:
+    """One line of a trace file."""
+    return json.dumps({"event": type(event).__name__, **asdict(event)}, ensure_ascii=False)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Listener]:
+    """A listener that writes a trace file, readable by its owner only; each line is there once it is written.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        file = path.open("w", encoding="utf-8", errors="surrogatepass")
+    except OSError as error:
+        raise UsageError(f"cannot write the trace {path}: {error.strerror}; name another file") from error
+
+    def write(event: Event) -> None:
+        if not isinstance(event, Progress):
+            file.write(to_json(event) + "\n")
+            file.flush()
+
+    with file:
+        yield write
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    """The events of a trace file as plain dictionaries.
+
+    Raises:
+        UsageError: the file is missing or is no trace.
+    """
+    try:
+        events = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    except OSError as error:
+        raise UsageError(f"cannot read the trace {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is no trace: {error}") from error
+    if not all(isinstance(event, dict) and "event" in event for event in events):
+        raise UsageError(f"{path} is no trace: a line is not an event")
+    return events

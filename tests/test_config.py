@@ -1,0 +1,100 @@
+"""Settings: layers, origins, and one clear line for everything that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ctxproc.config import MAX_FILE_BYTES, PRESETS, Settings, flatten, resolve
+from ctxproc.errors import ConfigError, UnknownNameError
+
+
+def test_defaults_are_the_balanced_preset() -> None:
+    settings, origins = resolve()
+    assert settings == Settings()
+    assert set(origins.values()) == {"default"}
+    assert set(origins) == set(flatten(settings.model_dump()))
+
+
+def test_stronger_layers_win_and_every_value_names_its_layer(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("preset: fast\nretrieval: {top_k: 5}\nmodel: here\n", encoding="utf-8")
+    settings, origins = resolve(file=file, sets=["retrieval.top_k=6", "chunk.tokens=99"], flags={"model": "there"})
+    assert (settings.retrieval.top_k, settings.chunk.tokens, settings.model) == (6, 99, "there")
+    assert settings.retrieval.search == ["bm25"]
+    assert origins["retrieval.top_k"] == "--set retrieval.top_k=6"
+    assert origins["retrieval.search"] == "preset fast"
+    assert origins["model"] == "flag"
+    settings, origins = resolve(file=file)
+    assert (settings.retrieval.top_k, origins["retrieval.top_k"], origins["model"]) == (5, str(file), str(file))
+    assert resolve(file=file, preset="balanced")[0].retrieval.search == ["cosine", "bm25"]
+
+
+def test_toml_and_yaml_say_the_same(tmp_path: Path) -> None:
+    toml, yml = tmp_path / "c.toml", tmp_path / "c.yml"
+    toml.write_text('strategy = {map_rerank = {}}\n[retrieval]\nsearch = ["cosine", {bm25 = {k1 = 1.2}}]\n')
+    yml.write_text("strategy: {map_rerank: {}}\nretrieval: {search: [cosine, {bm25: {k1: 1.2}}]}\n")
+    assert resolve(file=toml)[0] == resolve(file=yml)[0]
+    assert resolve(file=yml)[0].retrieval.search == ["cosine", {"bm25": {"k1": 1.2}}]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_valid(name: str) -> None:
+    assert isinstance(resolve(preset=name)[0], Settings)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("retrieval.nonesuch=1", "there is no setting retrieval.nonesuch; there are: .*retrieval.top_k"),
+        ("nonesuch=1", "there is no setting nonesuch"),
+        ("retrieval.top_k=many", "retrieval.top_k: .*integer"),
+        ("retrieval.top_k=0", "retrieval.top_k: .*greater than or equal to 1"),
+        ("retrieval=3", "retrieval: "),
+        ("model.deep=3", "model: "),
+        ("top_k", "takes key=value"),
+        ("=3", "takes key=value"),
+        ("model=!!python/object/apply:os.system [true]", "not a plain YAML value"),
+        ("model=&a [*a, *a]", "aliases"),
+        ("model=[", "not a plain YAML value"),
+    ],
+)
+def test_a_wrong_value_is_one_clear_line(item: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve(sets=[item])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a: &a [x, x]\nb: [*a, *a]\n",
+        b"!!python/object/apply:os.system ['echo']\n",
+        b"- a list\n",
+        b"1: 2\n",
+        b"\xff\xfe\x00",
+        b"model: builtin\n" + b"#" * MAX_FILE_BYTES,
+        b"[" * 50_000,
+        b"model: {x: 1}\n",
+    ],
+)
+def test_a_hostile_or_broken_file_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        resolve(file=file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_an_unknown_preset_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        resolve(file=tmp_path / "nowhere.yaml")
+    with pytest.raises(UnknownNameError, match="balanced, fast, thorough"):
+        resolve(preset="slow")
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("")
+    assert resolve(file=file)[0] == Settings()

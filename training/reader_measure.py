@@ -1,0 +1,65 @@
+"""Figures on a development set during training; the benchmark of the shipped reader is benchmarks/reader.py."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from ctxproc.llm.reader import Batch, SpanModel
+from training.reader_batches import Row
+
+__all__ = ["f1", "measure", "readings"]
+
+
+def f1(prediction: str, answers: Sequence[str]) -> float:
+    """Token F1 of SQuAD, best over the answers: lower case, no punctuation, no articles."""
+    return max((_f1(_tokens(prediction), _tokens(answer)) for answer in answers), default=0.0)
+
+
+def _tokens(text: str) -> list[str]:
+    bare = "".join(c for c in text.lower() if c not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", bare).split()
+
+
+def _f1(left: list[str], right: list[str]) -> float:
+    common = sum((Counter(left) & Counter(right)).values())
+    return 2 * common / (len(left) + len(right)) if common else 0.0
+
+
+@torch.no_grad()
+def readings(model: SpanModel, rows: Sequence[Row], size: int = 32) -> list[tuple[str, float, float]]:
+    """Per row: the best span as text, its score, and the log-odds that there is any answer."""
+    order = sorted(range(len(rows)), key=lambda k: len(rows[k].encoded))
+    out: dict[int, tuple[str, float, float]] = {}
+    for begin in range(0, len(order), size):
+        part = order[begin : begin + size]
+        scores = model(Batch.of([rows[k].encoded for k in part]))
+        best, place = scores.flatten(1).max(1)
+        any_span = scores.flatten(1).logsumexp(1)
+        for row, k in enumerate(part):
+            item = rows[k].encoded
+            i, j = divmod(int(place[row]), scores.shape[2])
+            text = rows[k].context[item.offsets[i - item.first][0] : item.offsets[j - item.first][1]]
+            out[k] = (text, float(best[row]), float(any_span[row]))
+    return [out[k] for k in range(len(rows))]
+
+
+def measure(model: SpanModel, groups: Sequence[list[Row]]) -> dict[str, float]:
+    """F1 on the gold passage (the first of each group), AUROC of gold against the others, F1 of the group's winner."""
+    rows = [row for group in groups for row in group]
+    read = iter(readings(model, rows))
+    gold_f1, winner_f1, gold, other = 0.0, 0.0, [], []
+    for group in groups:
+        found = [next(read) for _ in group]
+        gold_f1 += f1(found[0][0], group[0].answers)
+        winner_f1 += f1(max(found, key=lambda r: r[1])[0], group[0].answers)
+        gold.append(found[0][1])
+        other.extend(r[1] for r in found[1:])
+    pairs = sum((a > b) + 0.5 * (a == b) for a in gold for b in other)
+    auroc = pairs / max(1, len(gold) * len(other))
+    figures = {"f1": gold_f1 / len(groups), "winner": winner_f1 / len(groups), "auroc": auroc}
+    return {"score": figures["f1"] + 0.5 * figures["winner"] + 0.5 * auroc, **figures}
