@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from ctxproc.answer import Answer, Evidence, Usage
 from ctxproc.ask import Library, ask
-from ctxproc.chunk import Chunk
-from ctxproc.document import Document
 from ctxproc.errors import CtxprocError
 from ctxproc.prompt import Prompt, Segment
 
 if TYPE_CHECKING:
+    from ctxproc.chunk import Chunk
     from ctxproc.config import Settings, resolve
+    from ctxproc.document import Document
     from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling
     from ctxproc.llm.builtin import BuiltinReader
     from ctxproc.llm.local import TransformersLLM
@@ -47,6 +47,8 @@ __all__ = [
 ]
 
 LAZY = {
+    "Chunk": "ctxproc.chunk",
+    "Document": "ctxproc.document",
     "Settings": "ctxproc.config",
     "resolve": "ctxproc.config",
     "LLM": "ctxproc.llm.base",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ctxproc.chunk import Chunk
+if TYPE_CHECKING:
+    from ctxproc.chunk import Chunk
 
 Status = Literal["verified", "repaired", "unverified"]
 

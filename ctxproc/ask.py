@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ctxproc.answer import Answer
-from ctxproc.chunk import Chunk, split
-from ctxproc.document import Document, Limits, load
 from ctxproc.errors import LimitError, UsageError
-from ctxproc.trace import Answered, Listener, Loaded, Noted, Selected, Skipped, Split, Started, Trace
+from ctxproc.trace import Answered, Listener, Loaded, Selected, Skipped, Split, Started, Trace
 
 if TYPE_CHECKING:
+    from ctxproc.chunk import Chunk
     from ctxproc.config import Settings
+    from ctxproc.document import Document
     from ctxproc.llm.base import LLM, Sampling
     from ctxproc.memory.corpus import Corpus
     from ctxproc.strategies.base import Job, Plan, Strategy
 
-Source = str | Path | Document
+    Source = str | Path | Document
 
 
 class Library:
@@ -64,18 +64,19 @@ class Library:
         self._corpora: dict[int, Corpus] = {}
 
     def _load(self, sources: Sequence[Source], stdin: BinaryIO | None) -> list[Document]:
-        limits = Limits(source_bytes=self.settings.limits.source_bytes, files=self.settings.limits.files)
-        trace = Trace(listeners=self.listeners)
-        paths = [source for source in sources if not isinstance(source, Document)]
-        given = [source for source in sources if isinstance(source, Document)]
+        from ctxproc.document import Document, Limits, load
+
         if not sources:
             raise UsageError("no source: name a file or a folder, or - for standard input")
-        loaded = (
-            load(paths, limits=limits, on_skip=lambda item: trace.emit(Skipped(item.source, item.reason)), stdin=stdin)
-            if paths
-            else []
+        limits = Limits(source_bytes=self.settings.limits.source_bytes, files=self.settings.limits.files)
+        trace = Trace(listeners=self.listeners)
+        documents = load(
+            [source for source in sources if not isinstance(source, Document)],
+            limits=limits,
+            on_skip=lambda item: trace.emit(Skipped(item.source, item.kind, item.reason)),
+            stdin=stdin,
         )
-        documents = [*loaded, *given]
+        documents += [source for source in sources if isinstance(source, Document)]
         for document in documents:
             trace.emit(Loaded(document.source, document.sha256, document.format, len(document.text)))
         return documents
@@ -97,6 +98,7 @@ class Library:
 
     def corpus(self, budget: int) -> Corpus:
         """The documents in chunks of at most ``budget`` tokens, ready to be searched; made once per budget."""
+        from ctxproc.chunk import split
         from ctxproc.memory.corpus import Corpus
         from ctxproc.memory.embed import Embedder
 
@@ -228,6 +230,7 @@ def ask(
         CtxprocError: as `Library` and `Library.ask` say.
     """
     from ctxproc.config import resolve
+    from ctxproc.document import Document
 
     chosen, _ = resolve(preset=preset, file=Path(config) if config else None, flags=settings)
     one = isinstance(sources, (str, Path, Document))

@@ -1,15 +1,16 @@
 """Document -> Chunks: exact slices that tile the text, none above a token budget, cut where a reader would cut.
 
-The cuts are optimal: dynamic programming over the places where the text may be cut (`ctxproc.text.breaks`), after the
-block split of CogLTX (Ding et al. 2020, "CogLTX: Applying BERT to Long Texts", MemRecall's blocks), with one price per
-chunk and one for a chunk that is not full, so that chunks are few and of like size. Time and memory grow with the length
-of the text and nothing bounds it. Chunks are not aware of layout: a table may be cut between two of its lines.
+The cuts are optimal: dynamic programming over the places where the text may be cut (`ctxproc.text.breaks`), after
+the block split of CogLTX (Ding et al. 2020, "CogLTX: Applying BERT to Long Texts", MemRecall's blocks), with one price
+per chunk and one for a chunk that is not full, so that chunks are few and of like size. Time and memory grow with the
+length of the text and nothing bounds it. Chunks know no layout: a table may be cut between two of its lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +63,8 @@ class Cuts:
         places: characters, shape (cuts,).
         costs: of cutting there; 0 at the two ends.
         ends: tokens before the cut, as the last token of a chunk that ends here sees it.
-        starts: the same for a chunk that begins here: one less where a token with leading white space lies across the cut,
-            because its visible part is a token of the new chunk.
+        starts: the same for a chunk that begins here: one less where a token with leading white space lies across the
+            cut, because its visible part is a token of the new chunk.
     """
 
     places: NDArray[np.int64]
@@ -75,9 +76,9 @@ class Cuts:
 def split(document: Document, tokenizer: Tokenizer, budget: int, overlap: int = 0) -> list[Chunk]:
     """The chunks of a document, in order; none for an empty text.
 
-    Without overlap they tile the text. With it every chunk but the first begins up to ``overlap`` tokens earlier, at the
-    best break there is and never before the previous chunk. Every chunk is counted on its own and holds at most ``budget``
-    tokens, and a user-perceived character is cut only if it is longer than that.
+    Without overlap they tile the text. With it every chunk but the first begins up to ``overlap`` tokens earlier, at
+    the best break there is and never before the previous chunk. Every chunk is counted on its own and holds at most
+    ``budget`` tokens; a user-perceived character is cut only if it is longer than that.
 
     Args:
         document: its text is not altered.
@@ -89,7 +90,9 @@ def split(document: Document, tokenizer: Tokenizer, budget: int, overlap: int = 
         ConfigError: budget or overlap are out of range, or one character has more tokens than the budget.
     """
     if budget < 1 or not 0 <= overlap < budget:
-        raise ConfigError(f"chunks need a budget of at least 1 token and an overlap below it, not {budget} and {overlap}")
+        raise ConfigError(
+            f"chunks need a budget of at least 1 token and an overlap below it, not {budget} and {overlap}"
+        )
     text = document.text
     if not text:
         return []
@@ -101,7 +104,7 @@ def split(document: Document, tokenizer: Tokenizer, budget: int, overlap: int = 
 
 
 def token_starts(text: str, tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """The character at which each token begins; the text is tokenised in blocks that end with a paragraph if possible."""
+    """The character at which each token begins; the text is tokenised in blocks that end with a paragraph if it can."""
     found = [
         np.asarray(tokenizer.starts(text[start:end]), dtype=np.int64) + start for start, end in _blocks(text, BLOCK)
     ]
@@ -248,7 +251,9 @@ def _halves(text: str, start: int, end: int, tokenizer: Tokenizer, budget: int) 
     if tokens <= budget:
         return [(start, end, tokens)]
     if end - start == 1:
-        raise ConfigError(f"one character has {tokens} tokens, more than the {budget} of a chunk: raise the chunk budget")
+        raise ConfigError(
+            f"one character has {tokens} tokens, more than the {budget} of a chunk: raise the chunk budget"
+        )
     middle = _grapheme_before(text, start, (start + end) // 2)
     if not is_grapheme_border(text, middle):
         later = (place for place in range(middle + 1, end) if is_grapheme_border(text, place))
@@ -260,7 +265,7 @@ def _widen(
     text: str, cuts: Cuts, tiles: Sequence[tuple[int, int, int]], tokenizer: Tokenizer, budget: int, overlap: int
 ) -> list[tuple[int, int, int]]:
     """The tiles with their starts moved back by at most ``overlap`` tokens, counted on their own."""
-    options = [_earlier(text, cuts, before, tile, overlap) for before, tile in zip(tiles, tiles[1:], strict=False)]
+    options = [_earlier(text, cuts, before, tile, overlap) for before, tile in pairwise(tiles)]
     wide = list(tiles)
     open_tiles = [i for i, option in enumerate(options, 1) if option]
     while open_tiles:
@@ -282,7 +287,7 @@ def _widen(
 def _earlier(
     text: str, cuts: Cuts, before: tuple[int, int, int], tile: tuple[int, int, int], overlap: int
 ) -> list[int]:
-    """Starts to try for a tile that is to reach back into the one before: the cheapest break first, then word borders."""
+    """Starts to try for a tile that is to reach back into the one before: the cheapest break first, then words."""
     start = tile[0]
     here = int(np.searchsorted(cuts.places, start))
     low = int(np.searchsorted(cuts.ends, cuts.ends[min(here, len(cuts.ends) - 1)] - overlap))

@@ -19,7 +19,7 @@ from ctxproc.errors import SourceError
 from ctxproc.formats.base import Format, Kind, Limits, UnreadableError
 from ctxproc.formats.bytemap import ByteMap, build
 from ctxproc.formats.files import read_file, read_stream, walk
-from ctxproc.formats.sniff import EXTRACTORS, sniff
+from ctxproc.formats.sniff import extract, sniff
 
 __all__ = ["Document", "Limits", "Skipped", "load"]
 
@@ -183,6 +183,8 @@ class _Shelf:
         if self.files > self.limits.files:
             limit = f"the limit files ({self.limits.files})"
             raise SourceError(f"{_shown(path)} is one source more than {limit}; raise it or name fewer sources")
+        if "\0" in str(path):
+            raise UnreadableError("broken", "is no path: it holds a NUL character; check the name")
         resolved = os.path.realpath(path)
         if resolved in self.seen:
             self.skip(_shown(path), "duplicate", f"is the same file as {self.seen[resolved]}")
@@ -196,7 +198,7 @@ class _Shelf:
         if sha256 in self.seen:
             self.skip(source, "duplicate", f"has the same content as {self.seen[sha256]}")
             return
-        found = EXTRACTORS[sniff(source, raw)](raw, self.limits)
+        found = extract(sniff(source, raw), raw, self.limits)
         if not found.text or found.text.isspace():
             raise UnreadableError("empty", f"is empty: it holds no text ({found.format}); name a source with text")
         self.seen[sha256] = source

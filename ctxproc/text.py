@@ -1,4 +1,4 @@
-"""Rules of running text, shared by the chunker, the evidence and the lexical search: breaks, sentences, graphemes, words.
+"""Rules of running text for the chunker, the evidence and the lexical search: breaks, sentences, graphemes, words.
 
 The rules are for prose in Latin script and in Chinese and Japanese, with fair behaviour elsewhere: a script without
 known marks has its lines and blank lines. They know no grammar and load no data. Nothing here alters a text.

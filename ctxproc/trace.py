@@ -39,9 +39,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file of a folder was passed over, or a document is read in part only; says why."""
+    """A file was passed over, or read with a loss; ``kind`` is for counting, ``reason`` says why."""
 
     source: str
+    kind: str
     reason: str
 
 

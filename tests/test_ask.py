@@ -149,7 +149,7 @@ def test_what_cannot_be_asked_is_refused_in_one_line(book: Path, tmp_path: Path)
     with pytest.raises(SourceError):
         library(book, sets=("limits.source_bytes=10",))
     with pytest.raises(LimitError, match=r"limits\.calls"):
-        library(book, sets=("limits.calls=3",)).ask("Who?")
+        library(book, sets=("limits.calls=3",)).ask("Who keeps the lamp?")
 
 
 def test_a_document_that_gives_orders_is_only_read(tmp_path: Path) -> None:

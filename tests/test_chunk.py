@@ -53,7 +53,28 @@ class Pairs(Tokenizer):
         return sorted([*range(0, len(text), 2), *([0, 0] if text[:1].isalpha() else [])])
 
 
-PIECES = ["a", "word ", "The end. ", "Mr. X, ", "\n", "\n\n", "\r\n", "  ", "。", "你好", "，", "”", "\0", "e\u0301", "👩‍👩‍👧", "🇫🇷", "שלום ", "# H\n", "!", "\u2028"]
+PIECES = [
+    "a",
+    "word ",
+    "The end. ",
+    "Mr. X, ",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "  ",
+    "。",
+    "你好",
+    "，",
+    "”",
+    "\0",
+    "e\u0301",
+    "👩‍👩‍👧",
+    "🇫🇷",
+    "שלום ",
+    "# H\n",
+    "!",
+    "\u2028",
+]
 texts = st.one_of(st.lists(st.sampled_from(PIECES), max_size=60).map("".join), st.text(max_size=80))
 
 
@@ -95,7 +116,9 @@ def test_path_costs_what_brute_force_finds() -> None:
 def test_chunks_of_random_texts_cost_what_brute_force_finds() -> None:
     rng, tokenizer = random.Random(1), Words()
     for _ in range(60):
-        text = "".join(rng.choice(["one ", "two three ", "end. ", "so, ", "Line\n", "Para.\n\n"]) for _ in range(14)) + "x"
+        text = (
+            "".join(rng.choice(["one ", "two three ", "end. ", "so, ", "Line\n", "Para.\n\n"]) for _ in range(14)) + "x"
+        )
         cuts = find_cuts(text, token_starts(text, tokenizer), 7)
         if len(cuts.places) > 14:
             continue
@@ -127,7 +150,11 @@ def test_overlapping_chunks(text: str, tokenizer: Tokenizer, body: int, overlap:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.sampled_from(["a", "e\u0301\u0327", "👩‍👩‍👧", "🇫🇷", "👍🏽", "각", "\r\n", "❤️"]), max_size=40).map("".join))
+@given(
+    st.lists(st.sampled_from(["a", "e\u0301\u0327", "👩‍👩‍👧", "🇫🇷", "👍🏽", "각", "\r\n", "❤️"]), max_size=40).map(
+        "".join
+    )
+)
 def test_user_perceived_characters_stay_whole(text: str) -> None:
     for chunk in chunks_of(text, Bytes(), 25):
         assert is_grapheme_border(text, chunk.start) and is_grapheme_border(text, chunk.end)
@@ -150,7 +177,11 @@ def test_overlap_begins_at_a_sentence() -> None:
 def test_cuts_prefer_headings_and_paragraphs() -> None:
     text = "A first line here.\n\nA second one. More, and more.\n\n# Title\n\nBody of it here. And on."
     pieces = [chunk.text for chunk in chunks_of(text, Words(), 12)]
-    assert pieces == ["A first line here.\n\n", "A second one. More, and more.\n\n", "# Title\n\nBody of it here. And on."]
+    assert pieces == [
+        "A first line here.\n\n",
+        "A second one. More, and more.\n\n",
+        "# Title\n\nBody of it here. And on.",
+    ]
 
 
 def test_no_tiny_last_chunk() -> None:
@@ -181,7 +212,13 @@ def test_impossible_budgets() -> None:
 def test_breaks_of_english() -> None:
     text = 'Mr. J. Smith of the U.S. Navy paid 3.14, etc. He left. "Go!" he said. Vitamin C. The end. Now, e.g. this\nwraps'
     positions, costs = breaks(text)
-    assert [text[:p].split()[-1] for p, c in zip(positions, costs, strict=True) if c == SENTENCE] == ["etc.", "left.", "said.", "C.", "end."]
+    assert [text[:p].split()[-1] for p, c in zip(positions, costs, strict=True) if c == SENTENCE] == [
+        "etc.",
+        "left.",
+        "said.",
+        "C.",
+        "end.",
+    ]
 
 
 def test_breaks_of_chinese() -> None:
@@ -192,14 +229,19 @@ def test_breaks_of_chinese() -> None:
 
 
 def test_breaks_of_lines() -> None:
-    wrapped = "This line was only wrapped at a width of some seventy characters and goes\non here.\r\n\r\n- item one\r\n- item two"
+    wrapped = "This line was only wrapped at a width of some seventy characters and goes\non here.\r\n\r\n"
+    wrapped += "- item one\r\n- item two"
     assert [c for _, c in zip(*breaks(wrapped), strict=True)][1:] == [BLANK, NEWLINE]
 
 
 @pytest.mark.parametrize(
     ("text", "span", "sentence"),
     [
-        ("It rained. Dr. Smith met J. R. Doe at 3.5 p.m. in the U.S. capital. They left.", "Doe", "Dr. Smith met J. R. Doe at 3.5 p.m. in the U.S. capital."),
+        (
+            "It rained. Dr. Smith met J. R. Doe at 3.5 p.m. in the U.S. capital. They left.",
+            "Doe",
+            "Dr. Smith met J. R. Doe at 3.5 p.m. in the U.S. capital.",
+        ),
         ('He rose. "It is late." Nobody spoke.', "late", '"It is late."'),
         ("甲说：“来了。”乙走了。丙没有！", "乙", "乙走了。"),
         ("Title of it\n\nThe text\nruns on here. More.", "runs", "The text\nruns on here."),
@@ -252,7 +294,7 @@ def test_chinese_novels() -> None:
         chunks = chunks_of(text, Words(), 60)
         assert "".join(chunk.text for chunk in chunks) == text
         assert max(chunk.tokens for chunk in chunks) <= 60
-        at_sentence = [chunk for chunk in chunks if chunk.text.rstrip()[-1] in "。！？”’：；，、—》」』…\""]
+        at_sentence = [chunk for chunk in chunks if chunk.text.rstrip()[-1] in '。！？”’：；，、—》」』…"']
         assert len(at_sentence) / len(chunks) > 0.97
 
 

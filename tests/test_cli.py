@@ -76,7 +76,7 @@ def test_dry_run_loads_no_weights(book: Path) -> None:
         "assert 'torch' not in sys.modules and 'sentence_transformers' not in sys.modules, 'weights were loaded'"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["plan"]["calls"] == 24
+    assert json.loads(done.stdout)["plan"]["calls"] == 8
 
 
 @pytest.mark.parametrize(

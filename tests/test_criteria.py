@@ -140,7 +140,7 @@ def test_words_of_chinese_japanese_and_korean() -> None:
 
 
 def test_cosine_equals_brute_force() -> None:
-    texts = random_texts(3, 50) + ["", "zzz"]
+    texts = [*random_texts(3, 50), "", "zzz"]
     corpus = corpus_of(texts)
     for query in ("w w w", "a quick brown fox", "zz"):
         vectors, wanted = Letters().embed(texts), Letters().embed([query])[0]

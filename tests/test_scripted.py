@@ -13,7 +13,7 @@ from ctxproc.llm.base import Generation, Sampling
 from ctxproc.llm.meter import Limits, Meter
 from ctxproc.llm.scripted import WordTokenizer
 from ctxproc.prompt import parse
-from ctxproc.trace import Called, Event, Scored, Trace
+from ctxproc.trace import Called, Event, Progress, Scored, Trace
 
 TEMPLATE = parse("t", "Read. {context} Ask. {question}")
 
@@ -47,8 +47,10 @@ def test_a_prompt_over_the_window_is_refused_before_anything_is_generated() -> N
 
 def test_the_meter_counts_and_tells_every_call() -> None:
     events: list[Event] = []
+    shown: list[Event] = []
     llm = ScriptedLLM(["one two"], likelihood=lambda _, text: -float(len(text)))
-    meter = Meter(llm, Limits(), Trace(listeners=[events.append]))
+    listener = lambda event: (shown if isinstance(event, Progress) else events).append(event)  # noqa: E731
+    meter = Meter(llm, Limits(), Trace(listeners=[listener]))
     prompt = TEMPLATE.fill(["c"], {"question": "q"})
     n = llm.count_tokens(prompt)
     meter.generate([prompt, prompt], Sampling())
@@ -56,6 +58,7 @@ def test_the_meter_counts_and_tells_every_call() -> None:
     assert list(meter.stream(prompt, Sampling())) == ["one", " two"]
     assert meter.usage(1.5) == Usage(4, 4 * n + 1, 0, 6, 1.5)
     assert [type(event) for event in events] == [Called, Called, Scored, Called]
+    assert shown == [Progress("read", 0, 2), Progress("read", 2, 2)]
     assert isinstance(events[0], Called) and events[0].segments == (
         ("prefix", None, "Read. "), ("context", "context", "c"), ("task", None, " Ask. "), ("task", "question", "q"),
     )  # fmt: skip

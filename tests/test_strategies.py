@@ -33,12 +33,17 @@ def test_every_strategy_of_the_catalogue_is_tested_here() -> None:
 
 @every_strategy
 @settings(deadline=None, max_examples=60)
-@given(texts=texts, replies=st.lists(replies, min_size=1, max_size=5), window=st.integers(120, 400))
+@given(texts=texts, replies=st.lists(replies, min_size=1, max_size=5), window=st.integers(120, 400), sure=st.booleans())
 def test_every_prompt_fits_and_nothing_is_spent_beyond_the_plan(
-    strategy: Strategy, texts: Sequence[str], replies: Sequence[str], window: int
+    strategy: Strategy, texts: Sequence[str], replies: Sequence[str], window: int, sure: bool
 ) -> None:
     turn = iter(range(10_000))
-    llm = ScriptedLLM(lambda _: replies[next(turn) % len(replies)], context_window=window)
+
+    def reply(_: Prompt) -> str | Generation:
+        text = replies[next(turn) % len(replies)]
+        return Generation(text, 0, 3, confidence=0.5, quote=text) if sure else text
+
+    llm = ScriptedLLM(reply, context_window=window, gives_confidence=sure)
     job = job_of(texts, llm, sampling=Sampling(max_new_tokens=12))
     if any(chunk.tokens > strategy.room(llm, job.question, job.sampling) for chunk in job.chunks):
         return

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["Example", "Span", "answers_in", "cloze", "find_spans", "sentences", "recurring"]
+__all__ = ["Example", "Span", "answers_in", "cloze", "find_spans", "recurring", "sentences"]
 
 MONTH = "January|February|March|April|May|June|July|August|September|October|November|December"
 YEAR = r"(?<![\d,.])(?:1[0-9]\d\d|20[0-2]\d)(?!\w|[,.]\d)"
@@ -151,9 +151,7 @@ def cloze(sentence: str, span: Span, rng: random.Random) -> str:
     right = re.findall(r"[\w'’.-]+", sentence[span.end :])
     reach = rng.randint(4, 12)
     left, right = left[-reach:], right[:reach]
-    if span.kind in {"date", "place"} and left and left[-1].lower() in {"in", "on", "at", "since", "from", "near", "to"}:
-        left = left[:-1]
-    elif left and left[-1].lower() in {"the", "a", "an"}:
+    if (span.kind in {"date", "place"} and left and left[-1].lower() in {"in", "on", "at", "since", "from", "near", "to"}) or (left and left[-1].lower() in {"the", "a", "an"}):
         left = left[:-1]
     word = rng.choice(WORDS[span.kind])
     drop = rng.choice([0.0, 0.1, 0.2, 0.35])

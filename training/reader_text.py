@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Held", "Item", "books", "covid", "detokenise", "fairytales", "nq", "normal", "qed", "redocred", "windows"]
+__all__ = ["Held", "Item", "books", "covid", "detokenise", "fairytales", "normal", "nq", "qed", "redocred", "windows"]
 
 DEV = 120  # questions split off the even lines
 SHINGLE = 8  # words that make two passages alike

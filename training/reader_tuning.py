@@ -9,9 +9,20 @@ from pathlib import Path
 from training.reader_cloze import Example, sentences
 from training.reader_neighbours import Neighbours
 from training.reader_relations import relation_examples
-from training.reader_text import Held, Item, covid, detokenise, dev_split, fairytales, nq, nq_items, occurrences, qed
+from training.reader_text import (
+    Held,
+    Item,
+    covid,
+    detokenise,
+    dev_split,
+    fairytales,
+    nq,
+    nq_items,
+    occurrences,
+    qed,
+    windows,
+)
 from training.reader_text import redocred as redocred_documents
-from training.reader_text import windows
 
 __all__ = ["broad", "real"]
 
@@ -38,26 +49,54 @@ def broad(data: Path, held: Held, rng: random.Random) -> Iterator[Example]:
                 yield Example(example.question, passage, [], "relation-other", example.group)
 
 
-def real(data: Path, held: Held, rng: random.Random, negatives: int = 3) -> Iterator[Example]:
-    """Questions people typed: even lines and QED, each with its nearest passages among all of theirs."""
+def real(data: Path, held: Held, rng: random.Random, copies: int = 3, negatives: int = 2) -> Iterator[Example]:
+    """Questions people typed: even lines and QED, in several versions, each with near passages of all of theirs."""
     even = dev_split(nq(data)[1])[1]
     items = [i for i in [*nq_items(even), *qed(data, held)] if len(i.context.split()) < 260]
     items = [i for i in items if not held.question(i.question) and not held.passage(i.context)]
     pool = [item.context for item in items] + [_text(d) for d in redocred_documents(data)]
     near = Neighbours([passage for passage in pool if not held.passage(passage)])
     for number, item in enumerate(items):
-        name = f"q{number}"
-        yield from with_neighbours(item, near, name, negatives, pick=rng)
+        texts = [item.context[a:b] for a, b in item.answers]
+        others = near.of(item.question, texts, negatives * copies + 3, besides=item.context)
+        rng.shuffle(others)
+        for copy in range(copies):
+            group = f"q{number}-{copy}"
+            yield version(item, others[-1], rng, group) if copy else plain(item, group)
+            for passage in others[copy * negatives : (copy + 1) * negatives]:
+                yield Example(item.question, passage, [], f"{item.source}-other", group)
 
 
-def with_neighbours(
-    item: Item, near: Neighbours, group: str, count: int, *, pick: random.Random | None = None
-) -> Iterator[Example]:
-    """The item and ``count`` passages without its answer; with ``pick``, drawn among three times as many."""
-    yield Example(item.question, item.context, item.answers, item.source, group)
+def plain(item: Item, group: str) -> Example:
+    """The item as it is."""
+    return Example(item.question, item.context, item.answers, item.source, group)
+
+
+def version(item: Item, other: str, rng: random.Random, group: str) -> Example:
+    """The item with its question or its passage a little changed: a word less, a capital, text before or after."""
+    words, draw = item.question.split(), rng.random()
+    if draw < 0.3 and len(words) > 5:
+        words.pop(rng.randrange(1, len(words)))
+    question = " ".join(words)
+    if draw > 0.85:
+        question = question[:1].upper() + question[1:] + "?"
+    context, answers = item.context, item.answers
+    if rng.random() < 0.4:
+        cuts = sentences(other)
+        piece = " ".join(other[slice(*cuts[k])].strip() for k in range(min(len(cuts), rng.randint(1, 3))))
+        if rng.random() < 0.5:
+            context = f"{context} {piece}"
+        else:
+            context = f"{piece} {context}"
+            answers = [(a + len(piece) + 1, b + len(piece) + 1) for a, b in answers]
+    return Example(question, context, answers, item.source, group)
+
+
+def with_neighbours(item: Item, near: Neighbours, group: str, count: int) -> Iterator[Example]:
+    """The item and the nearest ``count`` passages without its answer."""
+    yield plain(item, group)
     texts = [item.context[a:b] for a, b in item.answers]
-    found = near.of(item.question, texts, count * 3 if pick else count, besides=item.context) if count else []
-    for passage in pick.sample(found, min(count, len(found))) if pick else found:
+    for passage in near.of(item.question, texts, count, besides=item.context) if count else []:
         yield Example(item.question, passage, [], f"{item.source}-other", group)
 
 

@@ -15,7 +15,8 @@ import codecs
 import re
 import unicodedata
 from collections import Counter
-from itertools import islice
+from collections.abc import Iterator
+from itertools import chain, islice
 
 from ctxproc.formats.bytemap import ByteMap, build
 
@@ -31,13 +32,15 @@ MARKS = {
 CHINESE = ("gb18030", "cp950", "big5hkscs", "utf-16-le", "utf-16-be")
 WESTERN = ("cp1252", "latin-1")
 DECLARED = frozenset(
-    "cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 koi8-r koi8-u cp932 euc_jp cp949 gb18030 cp950 "
-    "iso8859-2 iso8859-5 iso8859-7 iso8859-9 iso8859-15 utf-8 utf-16-le utf-16-be".split()
+    "cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 koi8-r koi8-u cp932 euc_jp cp949 gb18030 cp950 "
+    "iso8859-2 iso8859-5 iso8859-7 iso8859-9 iso8859-15".split()
 )
+"""Encodings that are believed where a source names them; not Latin-1, which many name without thought."""
 ALIASES = {
-    "gbk": "gb18030", "gb2312": "gb18030", "big5": "cp950", "iso8859-1": "cp1252", "ascii": "cp1252",
-    "shift_jis": "cp932", "euc_kr": "cp949",
+    "gbk": "gb18030", "gb2312": "gb18030", "big5": "cp950", "iso8859-1": "cp1252", "shift_jis": "cp932",
+    "euc_kr": "cp949",
 }  # fmt: skip
+"""The codec that is used for what a source or the detector calls by a narrower name."""
 FREQUENT = frozenset(
     # The 250 most frequent characters each of modern simplified, of traditional and of older vernacular Chinese.
     "一万三上下不与且世业东两並个中为主乃么义之乐也书了事二于云五亚些亞交产人什今从他代令以们任众会但位住体何"
@@ -113,11 +116,9 @@ def _legacy(raw: bytes, first: int, declared: str | None) -> tuple[str, int, boo
     if named and _decodes(raw, named):
         return named, 0, False
     line = max((raw.rfind(byte, max(0, first - SAMPLE // 4), first) for byte in (b"\n", b" ")), default=-1)
-    sample = raw[line + 1 if line >= 0 else max(0, first - SAMPLE // 4) :][: SAMPLE]
-    for encoding in (*_plausible(sample, (line + 1) % 2), *_detected(near), *WESTERN):
-        if _decodes(raw, encoding):
-            return encoding, 0, False
-    raise AssertionError("latin-1 decodes every byte")
+    sample = raw[line + 1 if line >= 0 else max(0, first - SAMPLE // 4) :][:SAMPLE]
+    candidates = chain(_plausible(sample, (line + 1) % 2), _detected(near), WESTERN)  # lazy: the second takes longest
+    return next(encoding for encoding in candidates if _decodes(raw, encoding)), 0, False  # latin-1 decodes all
 
 
 def _decodes(raw: bytes, encoding: str, start: int = 0) -> bool:
@@ -179,11 +180,12 @@ def _shares(sample: bytes, encoding: str) -> tuple[float, float]:
     return (likely / beyond, (likely + len(text) - beyond) / len(text)) if beyond else (0.0, 0.0)
 
 
-def _detected(sample: bytes) -> list[str]:
+def _detected(sample: bytes) -> Iterator[str]:
     """What charset-normalizer makes of the sample, best first; UTF-16 only where a zero byte speaks for it."""
     from charset_normalizer import from_bytes
 
     wide = ["utf_16_le", "utf_16_be"] if 0 in sample else []
     matches = from_bytes(sample, cp_isolation=[*wide, "gb18030", "big5", "cp1252", "latin_1"])
-    found = [codecs.lookup(match.encoding).name for match in islice(matches, 2)]
-    return [ALIASES.get(name, name) for name in found]
+    for match in islice(matches, 2):
+        name = codecs.lookup(match.encoding).name
+        yield ALIASES.get(name, name)

@@ -1,4 +1,4 @@
-"""Which format a source has, and the extractor of each.
+"""Which format a source has, and its extractor, imported when it is first needed.
 
 The name decides for HTML, PDF, DOCX and EPUB; then the first bytes. What nothing else claims is text, or binary.
 """
@@ -6,19 +6,11 @@ The name decides for HTML, PDF, DOCX and EPUB; then the first bytes. What nothin
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import PurePath
 
-from ctxproc.formats import docx, epub, html, pdf, text
 from ctxproc.formats.base import Extracted, Format, Limits
 
-EXTRACTORS: dict[Format, Callable[[bytes, Limits], Extracted]] = {
-    "text": text.extract,
-    "html": html.extract,
-    "pdf": pdf.extract,
-    "docx": docx.extract,
-    "epub": epub.extract,
-}
 SUFFIXES: dict[str, Format] = {
     ".html": "html", ".htm": "html", ".xhtml": "html", ".pdf": "pdf", ".docx": "docx", ".epub": "epub",
 }  # fmt: skip
@@ -48,3 +40,13 @@ def sniff(name: str, raw: bytes) -> Format:
     if suffix not in ALWAYS_TEXT and HTML_START.match(raw[:16384].replace(b"\0", b"")):
         return "html"
     return "text"
+
+
+def extract(format: Format, raw: bytes, limits: Limits) -> Extracted:
+    """The text of ``raw``, by the module that is called like its format.
+
+    Raises:
+        UnreadableError: there is no text to be had of it.
+    """
+    extracted: Extracted = import_module(f"ctxproc.formats.{format}").extract(raw, limits)
+    return extracted

@@ -98,11 +98,13 @@ class LLM(ABC):
         name: what a user calls it, e.g. ``builtin`` or a folder.
         context_window: tokens that a prompt and its answer may have together.
         tokenizer: its own; loaded without the weights.
+        gives_confidence: every generation carries a calibrated confidence.
     """
 
     name: str
     context_window: int
     tokenizer: Tokenizer
+    gives_confidence: bool = False
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Tokens of a prompt: its segments, each on its own, and what the model wraps around them."""

@@ -35,6 +35,7 @@ class BuiltinReader(LLM):
 
     def __init__(self, *, device: str = "auto", dtype: str = "auto") -> None:
         self.name = "builtin"
+        self.gives_confidence = True
         self.context_window = 512
         self.tokenizer = HfTokenizer.load(trunk_folder())
         self._device = device

@@ -12,6 +12,10 @@ from ctxproc.prompt import Prompt
 from ctxproc.trace import Called, Scored, Trace
 
 
+AT_ONCE = 64
+"""Prompts that are handed to the model together; progress is told between."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Hard limits of one run; None is no limit."""
@@ -27,6 +31,7 @@ class Meter(LLM):
         self.name = llm.name
         self.context_window = llm.context_window
         self.tokenizer = llm.tokenizer
+        self.gives_confidence = llm.gives_confidence
         self._llm = llm
         self._limits = limits
         self._trace = trace
@@ -56,6 +61,15 @@ class Meter(LLM):
             LimitError: the calls or tokens of these prompts, answers included, would exceed the limits.
         """
         self._check(prompts, self._llm.reserved(sampling) * len(prompts))
+        tell = self._trace.progress("read")
+        generations: list[Generation] = []
+        for start in range(0, len(prompts), AT_ONCE):
+            tell(start, len(prompts))
+            generations += self._generate(prompts[start : start + AT_ONCE], sampling)
+        tell(len(prompts), len(prompts))
+        return generations
+
+    def _generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
         generations = self._llm.generate(prompts, sampling)
         for prompt, made in zip(prompts, generations, strict=True):
             self._add(made.prompt_tokens, made.new_tokens, made.reused_tokens)

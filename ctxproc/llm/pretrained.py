@@ -134,9 +134,7 @@ class Source:
 
     def _failure(self, part: str, error: Exception) -> ModelError:
         if not self.local and isinstance(error, OSError):
-            return ModelError(
-                f"model {self.name}: neither a folder here nor a model that the hub gives; check the name"
-            )
+            return ModelError(f"model {self.name}: no folder here, and the hub gives no model of that name; check it")
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         return ModelError(f"model {self.name}: cannot read its {part} ({reason})")
 

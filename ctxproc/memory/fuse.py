@@ -8,10 +8,10 @@ from ctxproc.memory.criteria.base import Hit
 
 
 def reciprocal_rank(rankings: Iterable[Sequence[Hit]], k: int = 60) -> list[Hit]:
-    """Reciprocal rank fusion: a chunk scores the sum over rankings of 1 / (k + rank), ranks from 1; scores are not read.
+    """Reciprocal rank fusion: a chunk scores the sum over rankings of 1 / (k + rank), ranks from 1.
 
-    A chunk that a ranking lacks gets nothing from it. The best come first, equals in chunk order. ``k`` softens the
-    lead of the first places.
+    The scores in the rankings are not read. A chunk that a ranking lacks gets nothing from it. The best come first,
+    equals in chunk order. ``k`` softens the lead of the first places.
 
     Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank
     Learning Methods", section 2 (k = 60).

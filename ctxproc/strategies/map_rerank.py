@@ -35,14 +35,15 @@ class MapRerank(Strategy):
     }
 
     def plan(self, job: Job) -> Plan:
-        """Per chunk: one call to answer it and two to judge."""
+        """Per chunk: one call to answer it, and two to judge where the model gives no confidence."""
+        n, chunks = len(job.chunks), sum(chunk.tokens for chunk in job.chunks)
         count = job.llm.count_tokens
-        reply = job.sampling.max_new_tokens
+        answers = Plan(n, n * count(job.prompt(ANSWER, [""])) + chunks, n * job.llm.reserved(job.sampling))
+        if job.llm.gives_confidence:
+            return answers
+        judge = count(job.prompt(JUDGE, [""], answer="")) + job.sampling.max_new_tokens
         verdicts = sum(map(job.llm.tokenizer.count, VERDICTS))
-        judge = count(job.prompt(JUDGE, [""], answer="")) + reply
-        answer = count(job.prompt(ANSWER, [""]))
-        tokens = sum(answer + chunk.tokens + 2 * (judge + chunk.tokens) + verdicts for chunk in job.chunks)
-        return Plan(3 * len(job.chunks), tokens, len(job.chunks) * job.llm.reserved(job.sampling))
+        return answers + Plan(2 * n, 2 * (n * judge + chunks) + n * verdicts)
 
     def read(self, job: Job) -> Draft:
         """The winner's answer; evidence from every chunk that gave the same one."""

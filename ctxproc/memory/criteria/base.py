@@ -1,7 +1,7 @@
 """What a criterion is: something that ranks chunks for a query.
 
-A criterion is a frozen dataclass: its fields are its parameters, its docstring is its reference. What it computes once per
-corpus (an index, embeddings) it keeps there with `Corpus.once`, so a criterion itself holds nothing and may be shared.
+A criterion is a frozen dataclass: its fields are its parameters, its docstring is its reference. What it computes once
+per corpus (an index, embeddings) it keeps there with `Corpus.once`, so a criterion holds nothing and may be shared.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class BM25(Searcher):
     Words are case-folded runs of letters and digits of any script; Chinese, Japanese and Korean are matched by pairs of
     characters. No stemming, no stop words. Chunks without a word of the query are not found.
 
-    Equal to ``rank_bm25.BM25Okapi`` wherever that gives every word a positive weight. It gives none to a word in half of
-    the chunks, and a negative one to frequent words of small corpora: such a word weighs
+    Equal to ``rank_bm25.BM25Okapi`` wherever that gives every word a positive weight. It gives none to a word in half
+    of the chunks, and a negative one to frequent words of small corpora: such a word weighs
     ``epsilon * log(1 + (N - n + 0.5) / (n + 0.5))`` here (Lucene's form), N chunks, n of them with the word.
 
     Args:
@@ -47,7 +47,7 @@ class BM25(Searcher):
 
     def __post_init__(self) -> None:
         if not (self.k1 >= 0 and 0 <= self.b <= 1 and self.epsilon > 0):
-            raise ValueError(f"k1 >= 0, 0 <= b <= 1 and epsilon > 0 are needed, not {self.k1}, {self.b}, {self.epsilon}")
+            raise ValueError(f"needs k1 >= 0, 0 <= b <= 1, epsilon > 0, not {self.k1}, {self.b}, {self.epsilon}")
 
     def search(self, corpus: Corpus, query: str, k: int) -> list[Hit]:
         """The ``k`` chunks of highest score among those that share a word with the query."""
