@@ -64,10 +64,10 @@ class BuiltinReader(LLM):
         return SpanReader.load(device=device, dtype=choose_dtype(self._dtype, device))
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
-        """The best span of each prompt's contexts, "" where the passage holds no answer."""
+        """The best span of each prompt's contexts, with a low confidence where the passage holds no answer."""
         tokens = [self.check_fits(prompt, 0) for prompt in prompts]
         contexts = [prompt.part("context") for prompt in prompts]
-        readings = self._reader.read([prompt.field("question") for prompt in prompts], contexts)
+        readings = self._reader.read([prompt.field("question") for prompt in prompts], contexts, always=True)
         return [quoted(*item) for item in zip(readings, contexts, tokens, strict=True)]
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
