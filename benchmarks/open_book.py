@@ -21,9 +21,9 @@ from statistics import mean, median  # noqa: E402
 from typing import Any  # noqa: E402
 
 import click  # noqa: E402
+from common import Item, exact_match, f1, half, machine, open_questions, percent  # noqa: E402
 
 import ctxproc  # noqa: E402
-from common import Item, exact_match, f1, half, machine, open_questions, percent  # noqa: E402
 
 
 def book(items: list[Item], seed: int, folder: Path) -> tuple[Path, dict[int, tuple[int, int]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -68,7 +68,7 @@ class Library:
 
         if not sources:
             raise UsageError("no source: name a file or a folder, or - for standard input")
-        limits = Limits(source_bytes=self.settings.limits.source_bytes, files=self.settings.limits.files)
+        limits = Limits(**{item.name: getattr(self.settings.limits, item.name) for item in fields(Limits)})
         trace = Trace(listeners=self.listeners)
         documents = load(
             [source for source in sources if not isinstance(source, Document)],

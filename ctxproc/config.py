@@ -70,7 +70,12 @@ class LimitSettings(Section):
     """Hard limits; null is no limit."""
 
     source_bytes: int = Field(1 << 30, ge=1, description="largest source")
-    files: int = Field(10_000, ge=1, description="files of all folders together")
+    files: int = Field(10_000, ge=1, description="files of all sources together")
+    text_bytes: int = Field(1 << 28, ge=1, description="text of one PDF, or unpacked parts of one DOCX or EPUB")
+    pdf_seconds: int = Field(300, ge=1, description="processor time for one PDF")
+    pdf_bytes: int = Field(1 << 31, ge=1, description="memory of the process that reads one PDF")
+    archive_entries: int = Field(20_000, ge=1, description="files in one DOCX or EPUB")
+    archive_ratio: int = Field(200, ge=1, description="unpacked bytes per packed byte of a part of an archive")
     chunks: int = Field(1_000_000, ge=1, description="chunks of all documents together")
     calls: int | None = Field(None, ge=0, description="model calls of one run")
     run_tokens: int | None = Field(None, ge=0, description="tokens of one run, prompts and replies")
@@ -93,6 +98,7 @@ class Settings(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16")
     threads: int | None = Field(None, ge=1, description="CPU threads; null leaves it to torch")
+    context_window: int | None = Field(None, ge=16, description="tokens of a prompt and its answer; null: the model's own")
     strategy: str | dict[str, dict[str, Any]] = Field("map_rerank", description="name, or {name: {parameter: value}}")
     chunk: ChunkSettings = ChunkSettings()
     retrieval: RetrievalSettings = RetrievalSettings()

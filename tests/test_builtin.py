@@ -7,13 +7,13 @@ import math
 from pathlib import Path
 
 import pytest
+from helpers import chunks_of, job_of
 
 from ctxproc import BuiltinReader, Library
 from ctxproc.config import resolve
 from ctxproc.errors import PromptTooLongError
 from ctxproc.llm.base import Sampling
 from ctxproc.prompt import Prompt, template
-from helpers import chunks_of, job_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PASSAGE = (
@@ -33,7 +33,7 @@ def asked(question: str, *contexts: str) -> Prompt:
 
 
 def test_it_answers_by_quoting_with_a_calibrated_confidence(reader: BuiltinReader) -> None:
-    prompts = [asked("Who keeps the lamp at Skerry Point?", PASSAGE), asked("Who keeps the lamp at Skerry Point?", ELSEWHERE)]
+    prompts = [asked("Who keeps the lamp at Skerry Point?", context) for context in (PASSAGE, ELSEWHERE)]
     found, absent = reader.generate(prompts, Sampling())
     assert found.text == "Maren Oduya"
     assert found.quote == "The lamp at Skerry Point is kept by Maren Oduya, who rows there each evening."

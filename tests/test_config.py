@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from ctxproc.config import MAX_FILE_BYTES, PRESETS, Settings, flatten, resolve
+from ctxproc.document import Limits
 from ctxproc.errors import ConfigError, UnknownNameError
 
 
@@ -92,6 +94,12 @@ def test_a_missing_file_and_an_unknown_preset_are_named(tmp_path: Path) -> None:
         resolve(file=tmp_path / "nowhere.yaml")
     with pytest.raises(UnknownNameError, match="balanced, fast, thorough"):
         resolve(preset="slow")
+
+
+def test_the_limits_of_loading_can_all_be_set_and_have_the_same_defaults() -> None:
+    chosen = Settings().limits.model_dump()
+    for item in fields(Limits):
+        assert chosen[item.name] == item.default
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from helpers import DATA
 
 from ctxproc import BuiltinReader, Library, ScriptedLLM
 from ctxproc.config import resolve
 from ctxproc.llm.base import Generation
 from ctxproc.prompt import Prompt
-from helpers import DATA
 
 NOVELS = sorted((DATA / "eval" / "classics_zh").glob("*.txt"))
 WORDS = "harbour winter ledger copper garden letter bridge silver orchard captain market window river stone".split()
@@ -58,7 +59,7 @@ def test_ten_million_bytes_are_split_and_answered(tmp_path: Path) -> None:
     assert (lead.start, lead.quote) == (at + fact.index("Maren"), "Maren Oduya")
     chunks = library.corpus(settings.chunk.tokens).chunks
     assert chunks[0].start == 0 and chunks[-1].end == len(library.documents[0].text)
-    assert all(a.end == b.start for a, b in zip(chunks, chunks[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(chunks))
     assert max(chunk.tokens for chunk in chunks) <= settings.chunk.tokens
 
 

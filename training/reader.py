@@ -1,7 +1,7 @@
-"""Train the reader: one stage, from the trunk or from an earlier stage's checkpoint.
+r"""Train the reader: one stage, from the trunk or from an earlier stage's checkpoint.
 
     python -m training.reader --train build/reader/pretrain.jsonl --save build/reader/one --alone
-    python -m training.reader --train build/reader/tune.jsonl --init build/reader/one/best.safetensors \\
+    python -m training.reader --train build/reader/tune.jsonl --init build/reader/one/best.safetensors \
         --save build/reader/two
 
 The loss of a passage is minus the log-probability of its answer spans (or of null); the loss of a group is the same
@@ -87,6 +87,7 @@ class Trainer:
     """Weights in fp32, a working copy in bf16, and the optimizer between them."""
 
     def __init__(self, model: SpanModel, plan: Plan) -> None:
+        """Start at step 0 of the plan."""
         self.model, self.plan, self.step = model, plan, 0
         self.work = copy.deepcopy(model)
         self.work.trunk.to(torch.bfloat16)

@@ -7,6 +7,7 @@ box. The questions are often ungrammatical; they teach where answers lie and whe
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Iterator
@@ -18,26 +19,34 @@ MONTH = "January|February|March|April|May|June|July|August|September|October|Nov
 YEAR = r"(?<![\d,.])(?:1[0-9]\d\d|20[0-2]\d)(?!\w|[,.]\d)"
 DATE = rf"\b(?:\d{{1,2}} )?(?:{MONTH})\b(?: \d{{1,2}}(?!\d))?(?:,? \d{{4}})?|{YEAR}"
 NUMBER = (
-    r"(?:[£$€] ?)?\b\d[\d,]*(?:\.\d+)?(?: ?%| percent| million| billion)?(?!\w)|\b(?:two|three|four|five|six|seven|eight|nine|ten"
+    r"(?:[£$€] ?)?\b\d[\d,]*(?:\.\d+)?(?: ?%| percent| million| billion)?(?!\w)"
+    r"|\b(?:two|three|four|five|six|seven|eight|nine|ten"
     r"|eleven|twelve|fifteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand)\b"
 )
 NAME = r"[A-ZÀ-Þ][\w'’.-]*(?:(?: (?:of|the|de|von|van|and|for|del|la|in))? [A-ZÀ-Þ][\w'’.-]*)*"
 STOP = frozenset(
-    "a an the this that these those of in on at by to for from with into as and or but nor so if than then when where who "
-    "whom which what why how while because is are was were be been being am has have had do does did will would shall "
-    "should can could may might must not no it its he she they him her them his their i you we me my your our us there "
-    "here said upon over under about after before between through during against without within very more most such "
-    "some any all each every also too just only even still ever never now again up down out off".split()
+    "a an the this that these those of in on at by to for from with into as and or but nor so if than "
+    "then when where who whom which what why how while because is are was were be been being am has have "
+    "had do does did will would shall should can could may might must not no it its he she they him her "
+    "them his their i you we me my your our us there here said upon over under about after before between "
+    "through during against without within very more most such some any all each every also too just only "
+    "even still ever never now again up down out off".split()
 )
 OPENERS = frozenset(
-    "The A An This That These Those He She It They We You I In On At By To For From With As And Or But Nor So If Than "
-    "Then When Where Who Which What Why How While Because His Her Its Their My Your Our There Here After Before During "
-    "Although Though However Upon Not No Yes Oh Ah Well Now One Some All Both Each Many Most Such Since Until Let Is Was "
-    "Are Were Do Did Does Have Had Has Will Would Shall Should Can Could May Might Must Never Perhaps Once".split()
+    "The A An This That These Those He She It They We You I In On At By To For From With As And Or But "
+    "Nor So If Than Then When Where Who Which What Why How While Because His Her Its Their My Your Our "
+    "There Here After Before During Although Though However Upon Not No Yes Oh Ah Well Now One Some All "
+    "Both Each Many Most Such Since Until Let Is Was Are Were Do Did Does Have Had Has Will Would Shall "
+    "Should Can Could May Might Must Never Perhaps Once".split()
 )
 PERSON_CUES = frozenset("mr mrs miss sir lord lady dr king queen president captain uncle aunt prince princess".split())
 PLACE_CUES = frozenset("in at near from to through across".split())
-PERSON_NEXT = frozenset("said was is had has who replied asked cried would could did went came died thought looked".split())
+PERSON_NEXT = frozenset(
+    "said was is had has who replied asked cried would could did went came died thought looked".split()
+)
+
+BEFORE_TIME_OR_PLACE = frozenset("in on at since from near to".split())
+ARTICLES = frozenset("the a an".split())
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ def sentences(text: str) -> list[tuple[int, int]]:
             continue
         cuts.append(stop.end())
     cuts.append(len(text))
-    return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(cuts) if b > a]
 
 
 def find_spans(sentence: str) -> list[Span]:
@@ -151,7 +160,8 @@ def cloze(sentence: str, span: Span, rng: random.Random) -> str:
     right = re.findall(r"[\w'’.-]+", sentence[span.end :])
     reach = rng.randint(4, 12)
     left, right = left[-reach:], right[:reach]
-    if (span.kind in {"date", "place"} and left and left[-1].lower() in {"in", "on", "at", "since", "from", "near", "to"}) or (left and left[-1].lower() in {"the", "a", "an"}):
+    lost = BEFORE_TIME_OR_PLACE | ARTICLES if span.kind in {"date", "place"} else ARTICLES
+    if left and left[-1].lower() in lost:
         left = left[:-1]
     word = rng.choice(WORDS[span.kind])
     drop = rng.choice([0.0, 0.1, 0.2, 0.35])
@@ -180,7 +190,7 @@ def _with_did(words: list[str], word: str) -> list[str]:
         if k and w.endswith("ed") and len(w) > 4:
             base = w[:-2] if not w.endswith(("ied", "ved", "sed", "ced", "ged")) else w[:-1]
             head = len(word.split())
-            rest = words[head:k] + [base] + words[k + 1 :]
+            rest = [*words[head:k], base, *words[k + 1 :]]
             return [word, "did", *rest]
     return words
 

@@ -2,9 +2,9 @@
 
     python -m training.reader_data --data ../shared/data --out build/reader
 
-writes ``pretrain.jsonl`` (questions made from plain text) and ``tune.jsonl`` (real and templated questions, in groups
-of passages for one question), ``dev.jsonl`` and ``counts.json``. Nothing of the test half gets in: see `Held`, and
-`check`, which reads the files back and compares.
+writes ``pretrain.jsonl`` (questions made from plain text), ``broad.jsonl`` (stories, papers, relations), ``real.jsonl``
+(questions people typed, in groups of passages for one question), ``tune.jsonl`` (a mixture) and ``dev.jsonl``. Nothing
+of the test half gets in: see `Held`, and `check`, which reads the files back and compares.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from training.reader_text import (
 from training.reader_tuning import broad, real
 
 log = logging.getLogger(__name__)
+KEPT = 6000  # questions of pre-training that stay in the tuning set
 PER_PASSAGE = {"wiki": 14, "covid": 4, "fairytale": 2, "book": 1}
 
 
@@ -139,6 +140,30 @@ def write(path: Path, examples: Iterable[Example], held: Held | None) -> dict[st
     return dict(counts)
 
 
+def mix(out: Path, rng: random.Random) -> list[str]:
+    """The lines of the tuning set: everything broad and real, and some of the questions from encyclopedia text."""
+    kinds = tuple(f"wiki-{kind}" for kind in ("name", "date", "number", "place", "person", "phrase", "recurring"))
+    made = [line for line in _lines(out / "pretrain.jsonl") if json.loads(line)["kind"] in kinds]
+    return [*rng.sample(made, min(KEPT, len(made))), *_lines(out / "broad.jsonl"), *_lines(out / "real.jsonl")]
+
+
+def _lines(path: Path) -> list[str]:
+    with path.open(encoding="utf-8") as file:
+        return list(file)
+
+
+def check(path: Path, held: Held) -> None:
+    """Read a training file back.
+
+    Raises:
+        ValueError: A held-out question or passage is in it.
+    """
+    for number, line in enumerate(_lines(path), 1):
+        record = json.loads(line)
+        if held.question(record["question"]) or held.same_passage(record["context"]):
+            raise ValueError(f"{path.name}, line {number} is held out")
+
+
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), default=Path("../shared/data"))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/reader"))
@@ -153,6 +178,9 @@ def main(data: Path, out: Path, only: tuple[str, ...]) -> None:
     for name, maker in makers.items():
         if not only or name in only:
             log.info("%s: %s", name, write(out / f"{name}.jsonl", maker(data, held, random.Random(1)), held))
+    (out / "tune.jsonl").write_text("".join(mix(out, random.Random(1))), encoding="utf-8")
+    for name in (*makers, "tune"):
+        check(out / f"{name}.jsonl", held)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ class Neighbours:
     """BM25 over a pool of passages."""
 
     def __init__(self, passages: Sequence[str]) -> None:
+        """Index the passages, each once."""
         self.passages = list(dict.fromkeys(passages))
         self._bare = [f" {normal(passage)} " for passage in self.passages]
         self._index = BM25Okapi([bare.split() for bare in self._bare])

@@ -17,8 +17,19 @@ from training.reader_text import detokenise
 __all__ = ["relation_examples"]
 
 ASK: dict[str, list[str]] = {
-    "P17": ["what country is {h} in", "which country is {h} located in", "{h} is in which country", "what country is {h} from"],
-    "P131": ["where is {h} located", "where is {h}", "{h} is located in", "what state is {h} in", "what city is {h} in"],
+    "P17": [
+        "what country is {h} in",
+        "which country is {h} located in",
+        "{h} is in which country",
+        "what country is {h} from",
+    ],
+    "P131": [
+        "where is {h} located",
+        "where is {h}",
+        "{h} is located in",
+        "what state is {h} in",
+        "what city is {h} in",
+    ],
     "P276": ["where did {h} take place", "where is {h} held", "where was {h}", "location of {h}"],
     "P27": ["what country is {h} from", "what nationality is {h}", "where does {h} come from"],
     "P569": ["when was {h} born", "{h} date of birth", "what year was {h} born", "when is {h} birthday"],
@@ -52,7 +63,12 @@ ASK: dict[str, list[str]] = {
     "P710": ["who took part in {h}", "who fought in {h}", "who participated in {h}", "who competed in {h}"],
     "P607": ["what war did {h} fight in", "which war was {h} in", "what battle did {h} take part in"],
     "P26": ["who is {h} married to", "who did {h} marry", "who is the wife of {h}", "who is the husband of {h}"],
-    "P40": ["who is the child of {h}", "who are {h}'s children", "what is the name of {h}'s son", "who is {h}'s daughter"],
+    "P40": [
+        "who is the child of {h}",
+        "who are {h}'s children",
+        "what is the name of {h}'s son",
+        "who is {h}'s daughter",
+    ],
     "P22": ["who is the father of {h}", "who is {h}'s father", "who was {h}'s dad"],
     "P25": ["who is the mother of {h}", "who is {h}'s mother", "who was {h}'s mom"],
     "P3373": ["who is {h}'s brother", "who is the sister of {h}", "who are the siblings of {h}"],
@@ -102,7 +118,16 @@ ASK: dict[str, list[str]] = {
     "P150": ["what are the districts of {h}", "what does {h} contain", "what towns are in {h}"],
     "P194": ["what is the parliament of {h} called", "what is the legislature of {h}"],
 }
-SURE = {"P569": "PER", "P570": "PER", "P19": "PER", "P20": "PER", "P26": "PER", "P69": "PER", "P22": "PER", "P166": "PER"}
+SURE = {
+    "P569": "PER",
+    "P570": "PER",
+    "P19": "PER",
+    "P20": "PER",
+    "P26": "PER",
+    "P69": "PER",
+    "P22": "PER",
+    "P166": "PER",
+}
 
 
 def relation_examples(documents: list[dict[str, Any]], rng: random.Random) -> Iterator[Example]:

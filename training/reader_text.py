@@ -7,7 +7,6 @@ The test half is the odd lines (counted from 1) of lost_in_middle; a development
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import random
 import re
@@ -58,12 +57,15 @@ class Held:
     """What must not be trained on: questions by their normal form, passages by their shingles."""
 
     def __init__(self, records: Iterable[dict[str, Any]]) -> None:
+        """Hold out these records of lost_in_middle."""
         self._questions: set[str] = set()
+        self._passages: set[str] = set()
         self._shingles: set[str] = set()
         for record in records:
             self._questions.add(normal(record["question"]))
-            self._shingles.update(_shingles(record["ctxs"][0]["text"]))
-            self._shingles.update(_shingles(record["nq_annotated_gold"]["long_answer"]))
+            for text in (record["ctxs"][0]["text"], record["nq_annotated_gold"]["long_answer"]):
+                self._passages.add(normal(text))
+                self._shingles.update(_shingles(text))
 
     @classmethod
     def from_data(cls, data: Path) -> Held:
@@ -74,6 +76,10 @@ class Held:
     def question(self, text: str) -> bool:
         """Whether this is a held-out question."""
         return normal(text) in self._questions
+
+    def same_passage(self, text: str) -> bool:
+        """Whether this text is a held-out passage, but for case and punctuation."""
+        return normal(text) in self._passages
 
     def passage(self, text: str) -> bool:
         """Whether a good part of this text is in a held-out passage."""
@@ -198,8 +204,3 @@ def windows(text: str, cuts: list[tuple[int, int]], low: int, high: int, rng: ra
             if low // 2 <= len(piece.split()) <= high * 2:
                 yield " ".join(piece.split())
             aim, begin = rng.randint(low, high), k + 1
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

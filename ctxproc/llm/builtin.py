@@ -20,6 +20,7 @@ from ctxproc.prompt import Prompt
 if TYPE_CHECKING:
     from ctxproc.llm.reader import Reading, SpanReader
 
+WINDOW = 512
 SPECIALS = 3  # [CLS] question [SEP] context [SEP]
 
 
@@ -33,10 +34,10 @@ class BuiltinReader(LLM):
         ModelError: the package that brings the trunk is not installed.
     """
 
-    def __init__(self, *, device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(self, *, device: str = "auto", dtype: str = "auto", context_window: int | None = None) -> None:
         self.name = "builtin"
         self.gives_confidence = True
-        self.context_window = 512
+        self.context_window = min(context_window or WINDOW, WINDOW)
         self.tokenizer = HfTokenizer.load(trunk_folder())
         self._device = device
         self._dtype = dtype

@@ -24,7 +24,9 @@ def load_llm(settings: Settings) -> LLM:
     if settings.model == "builtin":
         from ctxproc.llm.builtin import BuiltinReader
 
-        return BuiltinReader(device=settings.device, dtype=settings.dtype)
+        return BuiltinReader(device=settings.device, dtype=settings.dtype, context_window=settings.context_window)
     from ctxproc.llm.local import TransformersLLM
 
-    return TransformersLLM(settings.model, device=settings.device, dtype=settings.dtype)
+    return TransformersLLM(
+        settings.model, device=settings.device, dtype=settings.dtype, context_window=settings.context_window
+    )

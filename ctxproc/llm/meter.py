@@ -11,7 +11,6 @@ from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling
 from ctxproc.prompt import Prompt
 from ctxproc.trace import Called, Scored, Trace
 
-
 AT_ONCE = 64
 """Prompts that are handed to the model together; progress is told between."""
 

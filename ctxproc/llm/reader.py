@@ -89,6 +89,7 @@ class Encoded:
     offsets: list[tuple[int, int]]
 
     def __len__(self) -> int:
+        """Tokens, with the three special ones."""
         return len(self.question) + len(self.context) + SPECIALS
 
     @property
@@ -129,6 +130,7 @@ class Encoder:
     """The trunk's tokenizer; special tokens written in a text are read as plain text."""
 
     def __init__(self, folder: Path) -> None:
+        """Read the tokenizer of a model folder."""
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -178,6 +180,7 @@ def spans(inside: Tensor) -> Tensor:
     size = inside.shape[1]
     band = torch.ones(size, size, dtype=torch.bool, device=inside.device).triu().tril(MAX_SPAN - 1)
     return inside[:, :, None] & inside[:, None, :] & band
+
 
 class SpanReader:
     """Reads passages for questions with the shipped weights.
@@ -325,7 +328,9 @@ def _facts(path: Path, trunk: Path) -> dict[str, Any]:
     with trunk.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != facts.get("trunk_sha256"):
-        raise ModelError("the installed all-MiniLM-L6-v2 is not the one the reader was trained on: reinstall ctxproc[cpu]")
+        raise ModelError(
+            "the installed all-MiniLM-L6-v2 is not the one the reader was trained on: reinstall ctxproc[cpu]"
+        )
     return facts
 
 
