@@ -5,8 +5,9 @@
 The odd lines (counted from 1) are the test half; the even lines were trained on, except for a development set.
 Passages are read without their title. Figures: F1 and exact match on the gold passage as the reader answers it
 (abstaining counts as wrong) and with the best span taken always; AUROC of the confidence, gold passage against
-another question's passage, drawn at random (``unrelated``) or the nearest by BM25 without an answer (``hard``); and F1
-of the most confident answer over the gold passage and its seven nearest.
+another question's passage, drawn at random (``unrelated``) or the nearest by BM25 without an answer (``hard``); F1
+of the most confident answer over the gold passage and its seven nearest; and how far confidence is from being right
+over those eight.
 """
 
 from __future__ import annotations
@@ -115,7 +116,10 @@ def figures(reader: SpanReader, records: Sequence[dict[str, Any]]) -> dict[str, 
         "auroc_hard": auroc(sure, [group[0].confidence for group in groups]),
         "f1_of_8": mean(f1, winners),
         "exact_of_8": mean(exact, winners),
-        "calibration_error": calibration_error(sure, [f1(t, a) for t, a in zip(forced, answers, strict=True)]),
+        "calibration_error_of_8": calibration_error(
+            [*sure, *(r.confidence for group in groups for r in group)],
+            [*(f1(t, a) for t, a in zip(forced, answers, strict=True)), *(0.0 for group in groups for _ in group)],
+        ),
         "seconds_per_100": 100 * seconds / len(records),
     }
 
@@ -130,7 +134,7 @@ def winner(readings: Sequence[Reading], passages: Sequence[str]) -> str:
 
 
 def calibration_error(confidence: Sequence[float], right: Sequence[float], bins: int = 10) -> float:
-    """Mean distance between confidence and F1 over bins of confidence, weighted by their size (gold passages)."""
+    """Mean distance between confidence and F1 over bins of confidence, weighted by their size."""
     place = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
     gaps = [
         (place == b).mean() * abs(np.asarray(confidence)[place == b].mean() - np.asarray(right)[place == b].mean())

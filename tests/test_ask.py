@@ -159,3 +159,41 @@ def test_a_document_that_gives_orders_is_only_read(tmp_path: Path) -> None:
     library(path, llm=llm).ask("Who keeps the {context}?")
     assert "{question} {x.__class__} {{7*7}}" in llm.prompts[0].contexts[0]
     assert llm.prompts[0].field("question") == "Who keeps the {context}?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Maren Oduya.",
+        "مصباح الرصيف تحرسه Maren Oduya كل مساء.\r\n\r\nשלום, עולם.",
+        "灯由Maren Oduya看守。她每晚划船去。",
+        "👩\u200d🔬🇳🇴 e\u0301 Maren Oduya \u202eabc\u202c\x00\x00 end",
+        "\ufeffMaren Oduya\r\nkeeps\rthe lamp\n" * 3,
+        "x" * 20_000 + " Maren Oduya " + "y" * 20_000,
+        "\t \n\u3000Maren Oduya",
+    ],
+    ids=["short", "right-to-left", "Chinese", "emoji", "BOM and CRLF", "two long words", "leading space"],
+)
+def test_any_text_is_read_and_its_bytes_agree(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "odd.txt"
+    path.write_bytes(text.encode())
+
+    def reply(prompt: Prompt) -> Generation:
+        found = "Maren Oduya" in prompt.part("context")
+        return Generation("Maren Oduya" if found else "", 0, 0, confidence=float(found), quote="Maren Oduya")
+
+    opened = library(path, sets=("retrieval.search=[]", "chunk.tokens=16"), llm=ScriptedLLM(reply))
+    [document] = opened.documents
+    assert document.text == text.removeprefix("\ufeff")
+    lead = opened.ask("Who keeps it?").evidence[0]
+    assert document.text[lead.start : lead.end] == "Maren Oduya"
+    assert path.read_bytes()[lead.byte_start : lead.byte_end] == b"Maren Oduya"
+
+
+@pytest.mark.parametrize("reply", ["", "   ", "Quote:", "the the the the " * 50, "{}", "Score: 90", "NOT FOUND " * 9])
+@pytest.mark.parametrize("strategy", ["stuff", "map_rerank", "map_reduce"])
+def test_a_model_that_answers_nothing_repeats_itself_or_ignores_the_format(
+    book: Path, strategy: str, reply: str
+) -> None:
+    answer = library(book, sets=(f"strategy={strategy}",), llm=ScriptedLLM([reply])).ask("Who keeps the lamp?")
+    assert (answer.abstained, answer.text) == (True, "")

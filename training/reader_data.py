@@ -3,8 +3,8 @@
     python -m training.reader_data --data ../shared/data --out build/reader
 
 writes ``pretrain.jsonl`` (questions made from plain text), ``broad.jsonl`` (stories, papers, relations), ``real.jsonl``
-(questions people typed, in groups of passages for one question), ``tune.jsonl`` (a mixture) and ``dev.jsonl``. Nothing
-of the test half gets in: see `Held`, and `check`, which reads the files back and compares.
+(questions people typed, in groups of passages for one question), ``tune.jsonl`` and ``last.jsonl`` (mixtures), and
+``dev.jsonl``. Nothing of the test half gets in: see `Held`, and `check`, which reads the files back and compares.
 """
 
 from __future__ import annotations
@@ -147,6 +147,14 @@ def mix(out: Path, rng: random.Random) -> list[str]:
     return [*rng.sample(made, min(KEPT, len(made))), *_lines(out / "broad.jsonl"), *_lines(out / "real.jsonl")]
 
 
+def last(out: Path, rng: random.Random) -> list[str]:
+    """The lines of the last stage: everything real, and a fifth of the broad groups so that they are not forgotten."""
+    broad_lines = _lines(out / "broad.jsonl")
+    names = sorted({json.loads(line)["group"] for line in broad_lines})
+    kept = set(rng.sample(names, len(names) // 5))
+    return [*_lines(out / "real.jsonl"), *(line for line in broad_lines if json.loads(line)["group"] in kept)]
+
+
 def _lines(path: Path) -> list[str]:
     with path.open(encoding="utf-8") as file:
         return list(file)
@@ -179,7 +187,8 @@ def main(data: Path, out: Path, only: tuple[str, ...]) -> None:
         if not only or name in only:
             log.info("%s: %s", name, write(out / f"{name}.jsonl", maker(data, held, random.Random(1)), held))
     (out / "tune.jsonl").write_text("".join(mix(out, random.Random(1))), encoding="utf-8")
-    for name in (*makers, "tune"):
+    (out / "last.jsonl").write_text("".join(last(out, random.Random(2))), encoding="utf-8")
+    for name in (*makers, "tune", "last"):
         check(out / f"{name}.jsonl", held)
 
 

@@ -22,7 +22,7 @@ from ctxproc.llm.reader import FORMAT, MAX_SPAN, RANK, WEIGHTS, Encoder, SpanMod
 from ctxproc.llm.trunk import trunk_folder
 from training.reader import fresh_model, load_weights
 from training.reader_batches import Row, load_groups
-from training.reader_measure import f1, measure, readings
+from training.reader_measure import f1, readings, summarise
 
 log = logging.getLogger("training.reader_export")
 
@@ -37,10 +37,9 @@ def difference(model: SpanModel, trunk: dict[str, Tensor]) -> dict[str, Tensor]:
     return changed
 
 
-def calibrate(model: SpanModel, groups: list[list[Row]]) -> dict[str, float]:
+def calibrate(groups: list[list[Row]], read: list[tuple[str, float, float]]) -> dict[str, float]:
     """Fit the confidence and the threshold of abstaining on the development groups."""
     rows = [row for group in groups for row in group]
-    read = readings(model, rows)
     features = torch.tensor([[1.0, any_span, best - any_span] for _, best, any_span in read], dtype=torch.float64)
     target = torch.tensor([f1(text, row.answers) for (text, _, _), row in zip(read, rows, strict=True)])
     weights = torch.zeros(3, dtype=torch.float64, requires_grad=True)
@@ -89,15 +88,17 @@ def main(checkpoint: Path, dev: Path, out: Path) -> None:
     groups = load_groups(dev, Encoder(trunk_folder()), 512)
     with torch.no_grad():
         changed = difference(model, load_file(trunk))
-        calibration = calibrate(model, groups)
+    read = readings(model, [row for group in groups for row in group])
+    calibration = calibrate(groups, read)
     save_file(changed, out / "reader.safetensors", {"format": str(FORMAT)})
+    (out / "reader.safetensors").chmod(0o644)
     facts = {
         "format": FORMAT,
         "trunk_sha256": hashlib.sha256(trunk.read_bytes()).hexdigest(),
         "max_span": MAX_SPAN,
         "rank": RANK,
         "calibration": {name: round(value, 5) for name, value in calibration.items()},
-        "development": {name: round(value, 4) for name, value in measure(model, groups).items()},
+        "development": {name: round(value, 4) for name, value in summarise(groups, read).items()},
     }
     (out / "reader.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     log.info("%s", json.dumps(facts))

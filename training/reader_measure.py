@@ -12,7 +12,7 @@ import torch
 from ctxproc.llm.reader import Batch, SpanModel
 from training.reader_batches import Row
 
-__all__ = ["f1", "measure", "readings"]
+__all__ = ["f1", "measure", "readings", "summarise"]
 
 
 def f1(prediction: str, answers: Sequence[str]) -> float:
@@ -49,9 +49,13 @@ def readings(model: SpanModel, rows: Sequence[Row], size: int = 32) -> list[tupl
 
 
 def measure(model: SpanModel, groups: Sequence[list[Row]]) -> dict[str, float]:
+    """Read all groups and `summarise`."""
+    return summarise(groups, readings(model, [row for group in groups for row in group]))
+
+
+def summarise(groups: Sequence[list[Row]], read_rows: Sequence[tuple[str, float, float]]) -> dict[str, float]:
     """F1 on the gold passage (the first of each group), AUROC of gold against the others, F1 of the group's winner."""
-    rows = [row for group in groups for row in group]
-    read = iter(readings(model, rows))
+    read = iter(read_rows)
     gold_f1, winner_f1, gold, other = 0.0, 0.0, [], []
     for group in groups:
         found = [next(read) for _ in group]

