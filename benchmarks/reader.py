@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from rank_bm25 import BM25Okapi
 
-from ctxproc.llm.reader import Reading, SpanReader
+from ctxproc.llm.reader import WEIGHTS, Reading, SpanReader
 
 SEED = 7
 NEAREST = 7
@@ -90,14 +90,19 @@ def figures(reader: SpanReader, records: Sequence[dict[str, Any]]) -> dict[str, 
     moved = passages[shift:] + passages[:shift]
     unrelated = reader.read(questions, moved)
     asked = [q for q, ks in zip(questions, near, strict=True) for _ in ks]
-    others = iter(reader.read(asked, [passages[k] for ks in near for k in ks]))
+    read = [passages[k] for ks in near for k in ks]
+    others, forced_others = (iter(reader.read(asked, read, always=both)) for both in (False, True))
     groups = [[next(others) for _ in ks] for ks in near]
+    forced_groups = [[next(forced_others) for _ in ks] for ks in near]
     texts = [passage[r.start : r.end] for r, passage in zip(gold, passages, strict=True)]
     forced = [passage[r.start : r.end] for r, passage in zip(always, passages, strict=True)]
-    winners = [
-        winner([reading, *group], [passage, *(passages[k] for k in ks)])
-        for reading, group, passage, ks in zip(gold, groups, passages, near, strict=True)
-    ]
+    winners, forced_winners = (
+        [
+            winner([reading, *group], [passage, *(passages[k] for k in ks)])
+            for reading, group, passage, ks in zip(first, rest, passages, near, strict=True)
+        ]
+        for first, rest in ((gold, groups), (always, forced_groups))
+    )
 
     def mean(score: Callable[[str, Sequence[str]], float], said: Sequence[str]) -> float:
         return 100 * float(np.mean([score(text, a) for text, a in zip(said, answers, strict=True)]))
@@ -116,6 +121,7 @@ def figures(reader: SpanReader, records: Sequence[dict[str, Any]]) -> dict[str, 
         "auroc_hard": auroc(sure, [group[0].confidence for group in groups]),
         "f1_of_8": mean(f1, winners),
         "exact_of_8": mean(exact, winners),
+        "f1_of_8_always": mean(f1, forced_winners),
         "calibration_error_of_8": calibration_error(
             [*sure, *(r.confidence for group in groups for r in group)],
             [*(f1(t, a) for t, a in zip(forced, answers, strict=True)), *(0.0 for group in groups for _ in group)],
@@ -156,14 +162,14 @@ def hardware() -> str:
 @click.option("--data", type=click.Path(path_type=Path, exists=True), default=Path("../shared/data"))
 @click.option("--half", type=click.Choice(["odd", "even"]), default="odd")
 @click.option("--bf16", is_flag=True, help="Run the encoder in bf16.")
-@click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Other weights than the shipped ones.")
+@click.option("--weights", type=click.Path(path_type=Path, exists=True), default=WEIGHTS, help="Folder.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the JSON here.")
-def main(data: Path, half: str, bf16: bool, weights: Path | None, out: Path | None) -> None:
+def main(data: Path, half: str, bf16: bool, weights: Path, out: Path | None) -> None:
     """Measure the reader and write JSON."""
     with (data / "eval/lost_in_middle/nq-open-oracle.jsonl").open(encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     dtype = torch.bfloat16 if bf16 else torch.float32
-    reader = SpanReader.load(dtype=dtype, **({"weights": weights} if weights else {}))
+    reader = SpanReader.load(dtype=dtype, weights=weights)
     begun = time.perf_counter()
     result: dict[str, Any] = figures(reader, records[0 if half == "odd" else 1 :: 2])
     result |= {"half": half, "dtype": str(dtype), "seconds": time.perf_counter() - begun, "hardware": hardware()}

@@ -90,7 +90,7 @@ class Trainer:
         """Start at step 0 of the plan."""
         self.model, self.plan, self.step = model, plan, 0
         self.work = copy.deepcopy(model)
-        self.work.trunk.to(torch.bfloat16)
+        nn.Module.to(self.work.trunk, torch.bfloat16)
         self.pairs = [
             (name, mine, theirs)
             for (name, mine), theirs in zip(model.named_parameters(), self.work.parameters(), strict=True)
@@ -108,7 +108,7 @@ class Trainer:
 
     def update(self, loss: Tensor, scale: float) -> float:
         """One step at ``scale`` times the learning rates; returns the gradient's norm."""
-        loss.backward()
+        torch.autograd.backward(loss)
         for _, mine, theirs in self.pairs:
             mine.grad = theirs.grad.float() if theirs.grad is not None else None
             theirs.grad = None
@@ -189,7 +189,7 @@ def train(trainer: Trainer, groups: list[list[Row]], dev: list[list[Row]], save:
         scale = min(progress / plan.warmup, (1 - progress) / (1 - plan.warmup), 1.0) if plan.warmup else 1 - progress
         loss = loss_of(trainer.work, batch, plan.group_share)
         trainer.update(loss, max(scale, 0.01))
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         seen += sum(map(len, batch))
         if trainer.step % 20 == 0:
             speed = seen / (time.monotonic() - started)

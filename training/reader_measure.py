@@ -56,7 +56,9 @@ def measure(model: SpanModel, groups: Sequence[list[Row]]) -> dict[str, float]:
 def summarise(groups: Sequence[list[Row]], read_rows: Sequence[tuple[str, float, float]]) -> dict[str, float]:
     """F1 on the gold passage (the first of each group), AUROC of gold against the others, F1 of the group's winner."""
     read = iter(read_rows)
-    gold_f1, winner_f1, gold, other = 0.0, 0.0, [], []
+    gold_f1, winner_f1 = 0.0, 0.0
+    gold: list[float] = []
+    other: list[float] = []
     for group in groups:
         found = [next(read) for _ in group]
         gold_f1 += f1(found[0][0], group[0].answers)

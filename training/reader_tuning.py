@@ -37,8 +37,8 @@ def broad(data: Path, held: Held, rng: random.Random) -> Iterator[Example]:
     for number, (text, pairs) in enumerate(covid(data)):
         near = Neighbours(list(windows(text, sentences(text), 80, 160, rng)))
         for k, (question, answer) in enumerate(pairs):
-            if (item := around(question, text, answer, rng)) and not held.question(question):
-                yield from with_neighbours(item, near, f"c{number}-{k}", 1)
+            if (cut := around(question, text, answer, rng)) and not held.question(question):
+                yield from with_neighbours(cut, near, f"c{number}-{k}", 1)
     documents = [d for d in redocred_documents(data) if not held.passage(_text(d))]
     near = Neighbours([_text(d) for d in documents])
     for example in relation_examples(documents, rng):
