@@ -3,58 +3,38 @@
     python benchmarks/reader.py --data ../shared/data
 
 The odd lines (counted from 1) are the test half; the even lines were trained on, except for a development set.
-Passages are read without their title. Figures: F1 and exact match on the gold passage as the reader answers it
-(abstaining counts as wrong) and with the best span taken always; AUROC of the confidence, gold passage against
-another question's passage, drawn at random (``unrelated``) or the nearest by BM25 without an answer (``hard``); F1
-of the most confident answer over the gold passage and its seven nearest; and how far confidence is from being right
-over those eight.
+Passages are read without their title. Figures, with 95 % intervals: F1 and exact match of the best span on the gold
+passage; AUROC of the confidence, gold passage against another question's passage, drawn at random (``unrelated``) or
+the nearest by BM25 without an answer (``hard``); F1 of the most confident answer over the gold passage and its seven
+nearest; the share that abstains at the default ``answer.min_confidence``; the calibration error.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
-import platform
 import random
 import re
-import string
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import torch
+from common import Item, exact_match, f1, half, machine, open_questions, percent
 from rank_bm25 import BM25Okapi
 
-from ctxproc.llm.reader import WEIGHTS, Reading, SpanReader
+from ctxproc import Settings
+from ctxproc.llm.reader import Reading, SpanReader
 
 SEED = 7
 NEAREST = 7
 
 
-def tokens(text: str) -> list[str]:
-    """Words as SQuAD compares them: lower case, no punctuation, no articles."""
-    bare = "".join(c for c in text.lower() if c not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", bare).split()
-
-
-def f1(prediction: str, answers: Sequence[str]) -> float:
-    """Token F1, best over the answers."""
-
-    def one(left: list[str], right: list[str]) -> float:
-        common = sum((Counter(left) & Counter(right)).values())
-        return 2 * common / (len(left) + len(right)) if common else float(left == right)
-
-    return max(one(tokens(prediction), tokens(answer)) for answer in answers)
-
-
-def exact(prediction: str, answers: Sequence[str]) -> float:
-    """1 where the prediction is one of the answers."""
-    return float(any(tokens(prediction) == tokens(answer) for answer in answers))
+def words(text: str) -> list[str]:
+    """Lower-case words, for BM25 and for finding answers."""
+    return re.findall(r"\w+", text.lower())
 
 
 def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
@@ -63,121 +43,77 @@ def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
     return float(((left > right) + 0.5 * (left == right)).mean())
 
 
-def nearest(records: Sequence[dict[str, Any]], count: int) -> list[list[int]]:
-    """Per question, the ``count`` records whose passages are nearest by BM25 and hold none of its answers."""
-    bare = [" " + " ".join(re.findall(r"\w+", r["ctxs"][0]["text"].lower())) + " " for r in records]
+def nearest(items: Sequence[Item], count: int) -> list[list[str]]:
+    """Per question, the ``count`` passages nearest to it by BM25 that are not its own and hold none of its answers."""
+    bare = [f" {' '.join(words(item.passage))} " for item in items]
     index = BM25Okapi([text.split() for text in bare])
     found = []
-    for own, record in enumerate(records):
-        answers = [" " + " ".join(re.findall(r"\w+", a.lower())) + " " for a in record["answers"]]
-        order = np.argsort(-index.get_scores(re.findall(r"\w+", record["question"].lower())), kind="stable")
-        clean = [int(k) for k in order if k != own and bare[k] != bare[own] and not any(a in bare[k] for a in answers)]
-        found.append(clean[:count])
+    for own, item in zip(bare, items, strict=True):
+        answers = [f" {' '.join(words(answer))} " for answer in item.answers]
+        order = np.argsort(-index.get_scores(words(item.question)), kind="stable")
+        others = (k for k in order if bare[k] != own and not any(answer in bare[k] for answer in answers))
+        found.append([items[k].passage for _, k in zip(range(count), others, strict=False)])
     return found
 
 
-def figures(reader: SpanReader, records: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """All figures on some records."""
-    questions = [r["question"] for r in records]
-    passages = [r["ctxs"][0]["text"] for r in records]
-    answers = [r["answers"] for r in records]
-    near = nearest(records, NEAREST)
-    begun = time.perf_counter()
-    gold = reader.read(questions, passages)
-    seconds = time.perf_counter() - begun
-    always = reader.read(questions, passages, always=True)
-    shift = random.Random(SEED).randrange(1, len(records))
-    moved = passages[shift:] + passages[:shift]
-    unrelated = reader.read(questions, moved)
-    asked = [q for q, ks in zip(questions, near, strict=True) for _ in ks]
-    read = [passages[k] for ks in near for k in ks]
-    others, forced_others = (iter(reader.read(asked, read, always=both)) for both in (False, True))
-    groups = [[next(others) for _ in ks] for ks in near]
-    forced_groups = [[next(forced_others) for _ in ks] for ks in near]
-    texts = [passage[r.start : r.end] for r, passage in zip(gold, passages, strict=True)]
-    forced = [passage[r.start : r.end] for r, passage in zip(always, passages, strict=True)]
-    winners, forced_winners = (
-        [
-            winner([reading, *group], [passage, *(passages[k] for k in ks)])
-            for reading, group, passage, ks in zip(first, rest, passages, near, strict=True)
-        ]
-        for first, rest in ((gold, groups), (always, forced_groups))
-    )
+def calibration_error(confidence: Sequence[float], right: Sequence[float], bins: int = 10) -> float:
+    """Mean distance between confidence and F1 over bins of confidence, weighted by their size (gold passages)."""
+    sure, score = np.asarray(confidence), np.asarray(right)
+    place = np.minimum((sure * bins).astype(int), bins - 1)
+    filled = [place == b for b in range(bins) if (place == b).any()]
+    return float(sum(own.mean() * abs(sure[own].mean() - score[own].mean()) for own in filled))
 
-    def mean(score: Callable[[str, Sequence[str]], float], said: Sequence[str]) -> float:
-        return 100 * float(np.mean([score(text, a) for text, a in zip(said, answers, strict=True)]))
 
-    sure = [r.confidence for r in gold]
+def figures(reader: SpanReader, items: Sequence[Item]) -> dict[str, Any]:
+    """All figures on some questions."""
+    questions, passages = [item.question for item in items], [item.passage for item in items]
+    began = time.perf_counter()
+    gold = reader.read(questions, passages, always=True)
+    seconds = time.perf_counter() - began
+    shift = random.Random(SEED).randrange(1, len(items))
+    unrelated = reader.read(questions, passages[shift:] + passages[:shift], always=True)
+    near = nearest(items, NEAREST)
+    asked = [question for question in questions for _ in range(NEAREST)]
+    others = iter(reader.read(asked, [passage for texts in near for passage in texts], always=True))
+    groups = [[next(others) for _ in range(NEAREST)] for _ in items]
+    said = [span(reading, passage) for reading, passage in zip(gold, passages, strict=True)]
+    won = [
+        span(*max(zip([own, *group], [passage, *texts], strict=True), key=lambda pair: pair[0].confidence))
+        for own, group, passage, texts in zip(gold, groups, passages, near, strict=True)
+    ]
+    sure, least = [reading.confidence for reading in gold], Settings().answer.min_confidence
+    scores = [f1(text, item.answers) for text, item in zip(said, items, strict=True)]
     return {
-        "questions": len(records),
-        "f1": mean(f1, texts),
-        "exact": mean(exact, texts),
-        "f1_always": mean(f1, forced),
-        "exact_always": mean(exact, forced),
-        "abstained_gold": float(np.mean([not text for text in texts])),
-        "abstained_unrelated": float(np.mean([r.end == 0 for r in unrelated])),
-        "abstained_hard": float(np.mean([group[0].end == 0 for group in groups])),
-        "auroc_unrelated": auroc(sure, [r.confidence for r in unrelated]),
+        "questions": len(items),
+        "f1": percent(scores),
+        "exact_match": percent([exact_match(text, item.answers) for text, item in zip(said, items, strict=True)]),
+        "f1_of_8": percent([f1(text, item.answers) for text, item in zip(won, items, strict=True)]),
+        "auroc_unrelated": auroc(sure, [reading.confidence for reading in unrelated]),
         "auroc_hard": auroc(sure, [group[0].confidence for group in groups]),
-        "f1_of_8": mean(f1, winners),
-        "exact_of_8": mean(exact, winners),
-        "f1_of_8_always": mean(f1, forced_winners),
-        "calibration_error_of_8": calibration_error(
-            [*sure, *(r.confidence for group in groups for r in group)],
-            [*(f1(t, a) for t, a in zip(forced, answers, strict=True)), *(0.0 for group in groups for _ in group)],
-        ),
-        "seconds_per_100": 100 * seconds / len(records),
+        "abstained_gold": float(np.mean([c < least for c in sure])),
+        "abstained_unrelated": float(np.mean([reading.confidence < least for reading in unrelated])),
+        "abstained_hard": float(np.mean([group[0].confidence < least for group in groups])),
+        "calibration_error": calibration_error(sure, scores),
+        "seconds_per_100": 100 * seconds / len(items),
     }
 
 
-def winner(readings: Sequence[Reading], passages: Sequence[str]) -> str:
-    """The most confident answer, "" where every reading abstains."""
-    answered = [(r.confidence, -k) for k, r in enumerate(readings) if r.end]
-    if not answered:
-        return ""
-    k = -max(answered)[1]
-    return passages[k][readings[k].start : readings[k].end]
-
-
-def calibration_error(confidence: Sequence[float], right: Sequence[float], bins: int = 10) -> float:
-    """Mean distance between confidence and F1 over bins of confidence, weighted by their size."""
-    place = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
-    gaps = [
-        (place == b).mean() * abs(np.asarray(confidence)[place == b].mean() - np.asarray(right)[place == b].mean())
-        for b in range(bins)
-        if (place == b).any()
-    ]
-    return float(sum(gaps))
-
-
-def hardware() -> str:
-    """Processor, cores, threads used and torch's version."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
+def span(reading: Reading, passage: str) -> str:
+    """The text of a reading."""
+    return passage[reading.start : reading.end]
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path, exists=True), default=Path("../shared/data"))
-@click.option("--half", type=click.Choice(["odd", "even"]), default="odd")
-@click.option("--bf16", is_flag=True, help="Run the encoder in bf16.")
-@click.option("--weights", type=click.Path(path_type=Path, exists=True), default=WEIGHTS, help="Folder.")
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the JSON here.")
-def main(data: Path, half: str, bf16: bool, weights: Path, out: Path | None) -> None:
-    """Measure the reader and write JSON."""
-    with (data / "eval/lost_in_middle/nq-open-oracle.jsonl").open(encoding="utf-8") as file:
-        records = [json.loads(line) for line in file]
+@click.option("--data", type=click.Path(path_type=Path, exists=True), default=Path("../shared/data"), show_default=True)
+@click.option("--half", "which", type=click.Choice(["odd", "even"]), default="odd", show_default=True)
+@click.option("--bf16", is_flag=True, help="Run the encoder in bf16, as the command line does where that is faster.")
+@click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Other weights than the shipped ones.")
+def main(data: Path, which: str, bf16: bool, weights: Path | None) -> None:
+    """Measure the reader and print one JSON object."""
     dtype = torch.bfloat16 if bf16 else torch.float32
-    reader = SpanReader.load(dtype=dtype, weights=weights)
-    begun = time.perf_counter()
-    result: dict[str, Any] = figures(reader, records[0 if half == "odd" else 1 :: 2])
-    result |= {"half": half, "dtype": str(dtype), "seconds": time.perf_counter() - begun, "hardware": hardware()}
-    result["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
-    text = json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in result.items()}, indent=1)
-    if out:
-        out.write_text(text + "\n", encoding="utf-8")
-    click.echo(text)
+    reader = SpanReader.load(dtype=dtype, **({"weights": weights} if weights else {}))
+    result = {"half": which, "dtype": str(dtype), **figures(reader, half(open_questions(data), which)), **machine()}
+    click.echo(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in result.items()}, indent=1))
 
 
 if __name__ == "__main__":

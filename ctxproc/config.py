@@ -62,7 +62,7 @@ class GenerationSettings(Section):
 class AnswerSettings(Section):
     """When to abstain."""
 
-    min_confidence: float = Field(0.2, ge=0, le=1, description="abstain below it, where the model gives a confidence")
+    min_confidence: float = Field(0.08, ge=0, le=1, description="abstain below it, where the model gives a confidence")
     require_evidence: bool = Field(True, description="abstain where no quote is found in the sources")
 
 
@@ -98,7 +98,9 @@ class Settings(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16")
     threads: int | None = Field(None, ge=1, description="CPU threads; null leaves it to torch")
-    context_window: int | None = Field(None, ge=16, description="tokens of a prompt and its answer; null: the model's own")
+    context_window: int | None = Field(
+        None, ge=16, description="tokens of a prompt and its answer; null: the model's own"
+    )
     strategy: str | dict[str, dict[str, Any]] = Field("map_rerank", description="name, or {name: {parameter: value}}")
     chunk: ChunkSettings = ChunkSettings()
     retrieval: RetrievalSettings = RetrievalSettings()

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from ctxproc.errors import ModelError
-from ctxproc.llm.reader import MAX_LENGTH, MAX_SPAN, WEIGHTS, Batch, SpanReader
+from ctxproc.llm.reader import MAX_LENGTH, WEIGHTS, SpanReader
+from ctxproc.llm.span_model import MAX_SPAN, Batch
 
 DATA = Path(__file__).parent.parent / "../shared/data"
 
@@ -221,7 +222,8 @@ def test_nothing_held_out_is_trained_on() -> None:
 
 @pytest.mark.skipif(not (DATA / "eval/lost_in_middle").exists(), reason="shared data is not here")
 def test_reads_real_questions(reader: SpanReader) -> None:
-    from benchmarks.reader import f1
+    from common import f1
+
     from training.reader_text import dev_split, nq
 
     records = dev_split(nq(DATA)[1])[0][:40]

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, BertModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
-from ctxproc.llm.reader import Batch, Encoder, SpanModel
+from ctxproc.llm.span_model import Batch, Encoder, SpanModel
 from ctxproc.llm.trunk import trunk_folder
 from training.reader_batches import Row, batches, load_groups
 from training.reader_measure import measure
@@ -183,7 +183,9 @@ def train(trainer: Trainer, groups: list[list[Row]], dev: list[list[Row]], save:
     per_epoch = [sum(1 for _ in batches(groups, plan.budget, plan.seed + k)) for k in range(math.ceil(plan.epochs))]
     total = int(sum(per_epoch) * plan.epochs / math.ceil(plan.epochs))
     stream = itertools.chain.from_iterable(batches(groups, plan.budget, plan.seed + k) for k in itertools.count())
-    best, started, losses, seen = 0.0, time.monotonic(), [], 0
+    started, losses, seen = time.monotonic(), [], 0
+    kept = save / "best.json"
+    best = json.loads(kept.read_text())["score"] if trainer.step and kept.exists() else 0.0
     for batch in itertools.islice(stream, trainer.step, total):
         progress = trainer.step / total
         scale = min(progress / plan.warmup, (1 - progress) / (1 - plan.warmup), 1.0) if plan.warmup else 1 - progress
@@ -201,7 +203,7 @@ def train(trainer: Trainer, groups: list[list[Row]], dev: list[list[Row]], save:
             if figures["score"] > best:
                 best = figures["score"]
                 (save / "best.safetensors").write_bytes((save / "last.safetensors").read_bytes())
-                (save / "best.json").write_text(json.dumps({"step": trainer.step, **figures}))
+                kept.write_text(json.dumps({"step": trainer.step, **figures}))
 
 
 @click.command()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctxproc.llm.reader import MAX_SPAN, Encoded, Encoder
+from ctxproc.llm.span_model import MAX_SPAN, Encoded, Encoder
 
 __all__ = ["Row", "batches", "load_groups"]
 

@@ -19,7 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ctxproc.llm.reader import FORMAT, MAX_SPAN, RANK, WEIGHTS, Encoder, SpanModel
+from ctxproc.llm.reader import FORMAT, WEIGHTS
+from ctxproc.llm.span_model import MAX_SPAN, RANK, Encoder, SpanModel
 from ctxproc.llm.trunk import trunk_folder
 from training.reader import fresh_model, load_weights
 from training.reader_batches import Row, load_groups

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ctxproc.llm.reader import Batch, SpanModel
+from ctxproc.llm.span_model import Batch, SpanModel
 from training.reader_batches import Row
 
 __all__ = ["f1", "measure", "readings", "summarise"]

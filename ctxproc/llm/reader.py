@@ -1,12 +1,7 @@
 """The built-in reader: finds the answer to a question as a span of a passage, or says that it is not there.
 
-The model is the trunk of all-MiniLM-L6-v2 (installed with ``ctxproc[cpu]``) plus a shipped difference to its
-encoder layers and a small span head. A span from token ``i`` to token ``j`` scores
-
-    start_i + end_j + left_i . right_j / sqrt(rank) + bias(passage)
-
-and "no answer here" scores 0, so one softmax over all spans and null gives probabilities, and scores of several
-passages of one question can be compared. It does not chunk, retrieve or generate: it reads what it is given.
+The model is the trunk of all-MiniLM-L6-v2 (installed with ``ctxproc[cpu]``) plus a shipped difference to its encoder
+layers and a small span head (span_model.py). It does not chunk, retrieve or generate: it reads what it is given.
 """
 
 from __future__ import annotations
@@ -14,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,22 +17,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from ctxproc.errors import ModelError
+from ctxproc.llm.span_model import MAX_SPAN, Batch, Encoded, Encoder, SpanModel
 from ctxproc.llm.trunk import trunk_folder
-
-__all__ = ["Batch", "Calibration", "Encoded", "Encoder", "Reading", "SpanModel", "SpanReader"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 FORMAT = 1
 MAX_LENGTH = 512
-SPECIALS = 3  # [CLS] question [SEP] context [SEP]
-MAX_SPAN = 30  # tokens an answer may have
-RANK = 64
-IMPOSSIBLE = -1e4  # score of what is not a span of the context
 
 
 @dataclass(frozen=True)
@@ -79,108 +67,6 @@ class Calibration:
         """Probability that the span is right, from the log-sum of all spans' scores and the best one's."""
         level = self.offset + self.present * any_span + self.share * (best - any_span)
         return 1 / (1 + math.exp(min(-level, 700.0)))
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A question and a context as token ids; ``offsets[k]`` are the characters of context token ``k``."""
-
-    question: list[int]
-    context: list[int]
-    offsets: list[tuple[int, int]]
-
-    def __len__(self) -> int:
-        """Tokens, with the three special ones."""
-        return len(self.question) + len(self.context) + SPECIALS
-
-    @property
-    def first(self) -> int:
-        """Position of the first context token in the whole sequence."""
-        return len(self.question) + 2
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Padded model input, each (B, T): ids; segment types; True at tokens; True at tokens of the context."""
-
-    ids: Tensor
-    types: Tensor
-    mask: Tensor
-    inside: Tensor
-
-    @classmethod
-    def of(cls, items: Sequence[Encoded], *, width: int = 0, cls_id: int = 101, sep_id: int = 102) -> Batch:
-        """Pad to the longest item, or to ``width`` where that is more."""
-        shape = (len(items), max(width, *(len(item) for item in items), 1))
-        ids, types = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
-        mask, inside = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
-        for row, item in enumerate(items):
-            whole = [cls_id, *item.question, sep_id, *item.context, sep_id]
-            ids[row, : len(whole)] = torch.tensor(whole)
-            mask[row, : len(whole)] = True
-            types[row, item.first : len(whole)] = 1
-            inside[row, item.first : len(whole) - 1] = True
-        return cls(ids, types, mask, inside)
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
-        return Batch(*(part.to(device) for part in (self.ids, self.types, self.mask, self.inside)))
-
-
-class Encoder:
-    """The trunk's tokenizer; special tokens written in a text are read as plain text."""
-
-    def __init__(self, folder: Path) -> None:
-        """Read the tokenizer of a model folder."""
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._tokenizer.encode_special_tokens = True
-
-    def encode(self, questions: Sequence[str], contexts: Sequence[str]) -> list[Encoded]:
-        """Tokenise pairs; offsets are characters of the context as given."""
-        asked = self._tokenizer.encode_batch(list(questions), add_special_tokens=False)
-        read = self._tokenizer.encode_batch(list(contexts), add_special_tokens=False)
-        return [
-            Encoded(q.ids, c.ids, _whole_marks(context, c.offsets))
-            for q, c, context in zip(asked, read, contexts, strict=True)
-        ]
-
-
-class SpanModel(nn.Module):
-    """Encoder and span head; see the module's docstring for the score of a span."""
-
-    def __init__(self, trunk: BertModel) -> None:
-        """Put a fresh head on a trunk."""
-        super().__init__()
-        width = trunk.config.hidden_size
-        self.trunk = trunk
-        self.boundary = nn.Linear(width, 2)
-        self.left = nn.Linear(width, RANK)
-        self.right = nn.Linear(width, RANK)
-        self.bias = nn.Linear(width, 1)
-        nn.init.constant_(self.bias.bias, -8.0)  # a context has about e^8 spans: start undecided
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Score every span.
-
-        Returns:
-            Scores (B, T, T) in fp32, start token by end token, relative to null = 0; ``IMPOSSIBLE`` off the spans.
-        """
-        hidden = self.trunk(
-            input_ids=batch.ids, token_type_ids=batch.types, attention_mask=batch.mask.long()
-        ).last_hidden_state.to(self.boundary.weight.dtype)
-        start, end = self.boundary(hidden).unbind(-1)
-        pair = self.left(hidden) @ self.right(hidden).transpose(1, 2) / math.sqrt(RANK)
-        scores: Tensor = start[:, :, None] + end[:, None, :] + pair + self.bias(hidden[:, 0])[:, :, None]
-        return scores.float().masked_fill(~spans(batch.inside), IMPOSSIBLE)
-
-
-def spans(inside: Tensor) -> Tensor:
-    """True where (start, end) is a span of at most ``MAX_SPAN`` tokens within ``inside``: (B, T) to (B, T, T)."""
-    size = inside.shape[1]
-    band = torch.ones(size, size, dtype=torch.bool, device=inside.device).triu().tril(MAX_SPAN - 1)
-    return inside[:, :, None] & inside[:, None, :] & band
 
 
 class SpanReader:
@@ -307,17 +193,6 @@ def _occurrences(item: Encoded, context: str, answer: str) -> Iterator[tuple[int
         if first is not None and last is not None and 0 <= last - first < MAX_SPAN:
             yield item.first + first, item.first + last
         at = context.find(answer, at + 1)
-
-
-def _whole_marks(context: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Let a token's end take in the combining marks that follow, so that no slice cuts a letter in two."""
-    limits = [*(start for start, _ in offsets), len(context)][1:]
-    whole = []
-    for (start, end), limit in zip(offsets, limits, strict=True):
-        while end < limit and unicodedata.category(context[end]).startswith("M"):
-            end += 1
-        whole.append((start, end))
-    return whole
 
 
 def _facts(path: Path, trunk: Path) -> dict[str, Any]:
