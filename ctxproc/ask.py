@@ -185,14 +185,17 @@ class Library:
     def _select(self, question: str, strategy: Strategy, trace: Trace) -> Job:
         corpus = self.corpus(self.budget(question, strategy))
         retrieval = self.settings.retrieval
-        relevance = dict.fromkeys(range(len(corpus.chunks)), 0.0)
-        if retrieval.search and len(corpus.chunks) > retrieval.top_k:
+        relevance: dict[int, float] = {}
+        picked: Sequence[int] = range(len(corpus.chunks))
+        if retrieval.search:
             hits = corpus.select(question, retrieval.top_k, search=retrieval.search, fuse=retrieval.fuse)
-            relevance = {hit.index: hit.score for hit in sorted(hits, key=lambda hit: hit.index)}
-        chunks, scores = [corpus.chunks[i] for i in relevance], list(relevance.values())
+            relevance = {hit.index: hit.score for hit in hits}
+            picked = picked if len(picked) <= retrieval.top_k else sorted(relevance)
+        chunks = [corpus.chunks[i] for i in picked]
+        scores = [relevance.get(i, 0.0) for i in picked]
         places = tuple((c.document.source, c.start, c.end, score) for c, score in zip(chunks, scores, strict=True))
         trace.emit(Selected(places, len(corpus.chunks)))
-        return self.job(question, chunks, scores, trace)
+        return self.job(question, chunks, scores if retrieval.search else (), trace)
 
     def _kept(self, run: str) -> Path | None:
         """Where this run's trace is kept; older ones beyond the limit are removed."""

@@ -146,7 +146,7 @@ def test_cosine_equals_brute_force() -> None:
         vectors, wanted = Letters().embed(texts), Letters().embed([query])[0]
         values = [float(np.dot(vector, wanted)) for vector in vectors]
         expected = sorted(range(len(texts)), key=lambda i: (-np.float32(values[i]), i))[:7]
-        hits = corpus.select(query, 7, search=["cosine"])
+        hits = criterion("cosine").search(corpus, query, 7)  # type: ignore[attr-defined]
         assert [hit.score for hit in hits] == pytest.approx([values[i] for i in expected], abs=1e-6)
         assert set(expected) == {hit.index for hit in hits} or values[expected[-1]] == pytest.approx(hits[-1].score)
 
@@ -162,7 +162,7 @@ def test_ties_are_in_chunk_order() -> None:
 
 def test_reciprocal_rank_is_the_formula() -> None:
     one, two = [Hit(4, 9.0), Hit(2, 8.0), Hit(7, 1.0)], [Hit(2, 0.5), Hit(9, 0.4)]
-    expected = {2: 1 / 62 + 1 / 61, 4: 1 / 61, 9: 1 / 62, 7: 1 / 63}
+    expected = {2: 61 / 2 * (1 / 62 + 1 / 61), 4: 1 / 2, 9: 61 / 2 / 62, 7: 61 / 2 / 63}
     fused = reciprocal_rank([one, two])
     assert [hit.index for hit in fused] == list(expected)
     assert [hit.score for hit in fused] == pytest.approx(list(expected.values()), abs=1e-15)

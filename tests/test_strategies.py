@@ -18,7 +18,7 @@ from ctxproc.prompt import Prompt
 from ctxproc.strategies import Strategy, catalogue
 from ctxproc.strategies.base import Reply, clip, parse, same
 from ctxproc.strategies.map_reduce import MapReduce
-from ctxproc.strategies.map_rerank import MapRerank, sigmoid
+from ctxproc.strategies.map_rerank import MapRerank, logit, sigmoid
 from ctxproc.strategies.stuff import Stuff
 
 STRATEGIES: tuple[Strategy, ...] = (Stuff(), MapRerank(), MapReduce())
@@ -230,3 +230,20 @@ def test_the_catalogue_makes_strategies_from_specs_and_names_what_is_wrong() -> 
         catalogue.make({"stuff": {"x": 1}})
     with pytest.raises(ConfigError, match="a strategy is a name or"):
         catalogue.make({"stuff": {}, "map_rerank": {}})
+
+
+def test_map_rerank_weighs_the_search_as_a_prior() -> None:
+    sure = {"one. ": 0.6, "two. ": 0.5}
+    llm = ScriptedLLM(
+        lambda p: Generation(p.contexts[0].strip(), 0, 0, confidence=sure[p.contexts[0]], quote=p.contexts[0])
+    )
+    assert MapRerank()(job_of(list(sure), llm)).confidence == pytest.approx(0.6)
+    answer = MapRerank(prior=2, neutral=0.5)(job_of(list(sure), llm, relevance=[0.5, 1.0]))
+    assert (answer.text, answer.confidence) == ("two.", pytest.approx(1 / (1 + math.exp(-2 * 0.5))))
+    assert MapRerank(prior=0)(job_of(list(sure), llm, relevance=[0.5, 1.0])).text == "one."
+    assert MapRerank(neutral=0.5)(job_of(list(sure), llm, relevance=[0.5, 0.5])).confidence == pytest.approx(0.6)
+
+
+@given(st.floats(0, 1))
+def test_log_odds_and_back(p: float) -> None:
+    assert sigmoid(logit(p)) == pytest.approx(p, abs=1e-8)

@@ -67,7 +67,8 @@ class Corpus:
     ) -> list[Hit]:
         """At most ``k`` chunks, the most relevant first. May be fewer, where no searcher finds more.
 
-        One searcher's hits keep its scores; those of several are fused, and carry the fusion's.
+        Scores are the fusion's, in (0, 1]: 1 where every searcher ranks the chunk first. One searcher's ranking is
+        scored the same way.
 
         Args:
             query: in words.
@@ -81,9 +82,7 @@ class Corpus:
         if fuse != "rrf":
             raise UnknownNameError("fusion", fuse, ["rrf"])
         searchers = [_searcher(spec) for spec in search]
-        if len(searchers) == 1:
-            return searchers[0].search(self, query, k)
-        return reciprocal_rank(one.search(self, query, max(k, DEPTH)) for one in searchers)[: max(0, k)]
+        return reciprocal_rank([one.search(self, query, max(k, DEPTH)) for one in searchers])[: max(0, k)]
 
 
 def _searcher(spec: Spec | Searcher) -> Searcher:

@@ -33,7 +33,7 @@ class Job:
         question: as the user asked it.
         chunks: the chunks to read, in document order, each small enough for every prompt of the strategy.
         llm: the model.
-        relevance: one number per chunk, higher is better, all 0 where nothing was selected.
+        relevance: of each chunk to the question, from 0 to 1 (ranked first by every searcher); empty if none searched.
         sampling: how to generate.
         min_confidence: below it a draft with a confidence is an abstention.
         require_evidence: abstain where no quote is found in the sources.

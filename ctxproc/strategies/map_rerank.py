@@ -26,7 +26,16 @@ class MapRerank(Strategy):
 
     Good for facts that stand in one place; cheap, parallel, and each answer names its own chunk. It cannot combine two
     chunks. A model without a confidence is asked two more times per chunk (is this supported: yes, no).
+
+    Attributes:
+        prior: weight of what the search thought of a chunk, in log-odds per unit of its relevance, which runs from 0 to
+            1 (first in every ranking): ``log-odds of the model + prior * (relevance - neutral)``. 0 leaves it out. It
+            plays no part where nothing was searched.
+        neutral: the relevance that changes nothing; with it scores stay calibrated.
     """
+
+    prior: float = 5.0
+    neutral: float = 0.75
 
     name: ClassVar[str] = "map_rerank"
     steps: ClassVar[Mapping[str, str]] = {
@@ -51,7 +60,7 @@ class MapRerank(Strategy):
         found = [(chunk, reply) for chunk, reply in zip(job.chunks, replies, strict=True) if reply.answer]
         if not found:
             return Draft()
-        scores = judge(job, found)
+        scores = self.weighed(job, found, judge(job, found))
         best = max(range(len(found)), key=lambda i: scores[i])
         answer = found[best][1].answer
         quotes = tuple(
@@ -60,6 +69,14 @@ class MapRerank(Strategy):
             if same(reply.answer, answer)
         )
         return Draft(answer, quotes, scores[best])
+
+    def weighed(self, job: Job, found: Sequence[tuple[Chunk, Reply]], scores: Sequence[float]) -> list[float]:
+        """Each answer's probability, moved by the relevance of its chunk."""
+        if not job.relevance:
+            return list(scores)
+        relevance = {id(chunk): value for chunk, value in zip(job.chunks, job.relevance, strict=True)}
+        moves = (self.prior * (relevance[id(chunk)] - self.neutral) for chunk, _ in found)
+        return [sigmoid(logit(score) + move) for score, move in zip(scores, moves, strict=True)]
 
 
 def judge(job: Job, found: Sequence[tuple[Chunk, Reply]]) -> list[float]:
@@ -75,6 +92,12 @@ def judge(job: Job, found: Sequence[tuple[Chunk, Reply]]) -> list[float]:
     for i, yes, no in zip(unsure, verdicts[::2], verdicts[1::2], strict=True):
         scores[i] = sigmoid(yes.total - no.total)
     return scores
+
+
+def logit(p: float) -> float:
+    """Log-odds of a probability, which is kept a billionth away from 0 and 1."""
+    p = min(max(p, 1e-9), 1 - 1e-9)
+    return math.log(p / (1 - p))
 
 
 def sigmoid(x: float) -> float:
