@@ -13,6 +13,7 @@ from ctxproc import BuiltinReader, Library
 from ctxproc.config import resolve
 from ctxproc.errors import PromptTooLongError
 from ctxproc.llm.base import Sampling
+from ctxproc.llm.builtin import whole_words
 from ctxproc.prompt import Prompt, template
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -41,6 +42,24 @@ def test_it_answers_by_quoting_with_a_calibrated_confidence(reader: BuiltinReade
     assert found.confidence > 0.5 > absent.confidence
     assert (found.new_tokens, found.prompt_tokens) == (0, reader.count_tokens(prompts[0]))
     assert list(reader.stream(prompts[0], Sampling())) == ["Maren Oduya"]
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "whole"),
+    [
+        ("picked up 1,308 birds", "308", "1,308"),
+        ("picked up 1,308 birds", "1", "1,308"),
+        ("about 3.14 or so", "14", "3.14"),
+        ("the keepers came", "keeper", "keepers"),
+        ("in 1907, 312 books", "312", "312"),
+        ("left-handed", "left", "left"),
+        ("武松在景阳冈打虎", "景阳冈", "景阳冈"),
+        ("red", "", ""),
+    ],
+)
+def test_a_span_cuts_no_word_and_no_number(text: str, span: str, whole: str) -> None:
+    start = text.index(span)
+    assert text[slice(*whole_words(text, start, start + len(span)))] == whole
 
 
 def test_the_answers_likelihood_is_that_of_its_span(reader: BuiltinReader) -> None:

@@ -7,6 +7,7 @@ runs on it unchanged. It cannot write, summarise or join what two passages say.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ from ctxproc.prompt import Prompt
 
 if TYPE_CHECKING:
     from ctxproc.llm.reader import Reading, SpanReader
+
+WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W\d_\u2e80-\U0003ffff]+")
+"""A number with separators, or a run of letters of a script that writes words apart."""
 
 WINDOW = 512
 SPECIALS = 3  # [CLS] question [SEP] context [SEP]
@@ -95,6 +99,19 @@ class BuiltinReader(LLM):
 
 def quoted(reading: Reading, context: str, tokens: int) -> Generation:
     """A reading as a generation, with the sentence around its span as the quote."""
-    text = context[reading.start : reading.end]
-    start, end = sentence_around(context, reading.start, reading.end) if text else (0, 0)
+    start, end = whole_words(context, reading.start, reading.end)
+    text = context[start:end]
+    if text:
+        start, end = sentence_around(context, start, end)
     return Generation(text, tokens, 0, confidence=reading.confidence, quote=context[start:end])
+
+
+def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span, grown so that it cuts no word and no number such as 1,308 or 3.14; an empty span stays empty."""
+    if start < end:
+        for word in WORD.finditer(text, max(0, start - 40), end + 40):
+            if word.start() < start < word.end():
+                start = word.start()
+            if word.start() < end < word.end():
+                end = word.end()
+    return start, end
