@@ -15,7 +15,7 @@ from ctxproc.config import resolve
 from ctxproc.llm.base import Generation
 from ctxproc.prompt import Prompt
 
-NOVELS = sorted((DATA / "eval" / "classics_zh").glob("*.txt"))
+NOVELS = sorted((DATA / "eval" / "classics_zh").glob("[!S]*.txt"))  # not SOURCE.txt
 WORDS = "harbour winter ledger copper garden letter bridge silver orchard captain market window river stone".split()
 
 
