@@ -247,3 +247,13 @@ def test_map_rerank_weighs_the_search_as_a_prior() -> None:
 @given(st.floats(0, 1))
 def test_log_odds_and_back(p: float) -> None:
     assert sigmoid(logit(p)) == pytest.approx(p, abs=1e-8)
+
+
+def test_stuff_fills_the_window_to_the_last_token_and_not_beyond() -> None:
+    llm, sampling = ScriptedLLM(["x"], context_window=200), Sampling(max_new_tokens=12)
+    room = Stuff().room(llm, "Who keeps the lamp?", sampling) - llm.tokenizer.count("\n\n")
+    for excess, chunks in ((0, 2), (1, 1)):
+        llm.prompts.clear()
+        Stuff()(job_of([("a " * 10).strip(), ("b " * (room - 10 + excess)).strip()], llm, sampling=sampling))
+        assert len(llm.prompts[0].contexts) == chunks
+    assert llm.count_tokens(llm.prompts[0]) + 12 <= 200
