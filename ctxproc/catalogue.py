@@ -58,7 +58,7 @@ class Catalogue(Generic[T]):
         """
         name, parameters = split(self.kind, spec)
         made = self.get(name)
-        known = {item.name for item in fields(made)}
+        known = {item.name for item in dataclasses.fields(made)}  # type: ignore[arg-type]
         for parameter in parameters:
             if parameter not in known:
                 names = ", ".join(sorted(known)) or "none"
@@ -67,11 +67,6 @@ class Catalogue(Generic[T]):
             return made(**parameters)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{self.kind} {name}: {error}") from error
-
-
-def fields(made: type) -> tuple[dataclasses.Field[Any], ...]:
-    """The parameters of a catalogued class."""
-    return dataclasses.fields(made)
 
 
 def split(kind: str, spec: Spec) -> tuple[str, Mapping[str, Any]]:

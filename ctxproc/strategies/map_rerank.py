@@ -57,10 +57,13 @@ class MapRerank(Strategy):
     def read(self, job: Job) -> Draft:
         """The winner's answer; evidence from every chunk that gave the same one."""
         replies = job.generate([job.prompt(ANSWER, [chunk.text]) for chunk in job.chunks])
-        found = [(chunk, reply) for chunk, reply in zip(job.chunks, replies, strict=True) if reply.answer]
-        if not found:
+        places = [i for i, reply in enumerate(replies) if reply.answer]
+        if not places:
             return Draft()
-        scores = self.weighed(job, found, judge(job, found))
+        found = [(job.chunks[i], replies[i]) for i in places]
+        scores = judge(job, found)
+        if job.relevance:
+            scores = [self.weighed(score, job.relevance[i]) for i, score in zip(places, scores, strict=True)]
         best = max(range(len(found)), key=lambda i: scores[i])
         answer = found[best][1].answer
         quotes = tuple(
@@ -70,13 +73,9 @@ class MapRerank(Strategy):
         )
         return Draft(answer, quotes, scores[best])
 
-    def weighed(self, job: Job, found: Sequence[tuple[Chunk, Reply]], scores: Sequence[float]) -> list[float]:
-        """Each answer's probability, moved by the relevance of its chunk."""
-        if not job.relevance:
-            return list(scores)
-        relevance = {id(chunk): value for chunk, value in zip(job.chunks, job.relevance, strict=True)}
-        moves = (self.prior * (relevance[id(chunk)] - self.neutral) for chunk, _ in found)
-        return [sigmoid(logit(score) + move) for score, move in zip(scores, moves, strict=True)]
+    def weighed(self, score: float, relevance: float) -> float:
+        """An answer's probability, moved by the relevance of its chunk."""
+        return sigmoid(logit(score) + self.prior * (relevance - self.neutral))
 
 
 def judge(job: Job, found: Sequence[tuple[Chunk, Reply]]) -> list[float]:
