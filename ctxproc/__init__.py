@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from ctxproc.chunk import Chunk
     from ctxproc.config import Settings, resolve
     from ctxproc.document import Document
-    from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling
+    from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling, WindowedLLM
     from ctxproc.llm.builtin import BuiltinReader
+    from ctxproc.llm.constraint import Constraint
+    from ctxproc.llm.endpoint import EndpointLLM
     from ctxproc.llm.local import TransformersLLM
     from ctxproc.llm.scripted import ScriptedLLM
     from ctxproc.strategies.base import Strategy
@@ -28,8 +30,10 @@ __all__ = [
     "Answer",
     "BuiltinReader",
     "Chunk",
+    "Constraint",
     "CtxprocError",
     "Document",
+    "EndpointLLM",
     "Evidence",
     "Generation",
     "Library",
@@ -42,6 +46,7 @@ __all__ = [
     "Strategy",
     "TransformersLLM",
     "Usage",
+    "WindowedLLM",
     "ask",
     "resolve",
 ]
@@ -55,7 +60,10 @@ LAZY = {
     "Generation": "ctxproc.llm.base",
     "LogLikelihood": "ctxproc.llm.base",
     "Sampling": "ctxproc.llm.base",
+    "WindowedLLM": "ctxproc.llm.base",
     "BuiltinReader": "ctxproc.llm.builtin",
+    "Constraint": "ctxproc.llm.constraint",
+    "EndpointLLM": "ctxproc.llm.endpoint",
     "TransformersLLM": "ctxproc.llm.local",
     "ScriptedLLM": "ctxproc.llm.scripted",
     "Strategy": "ctxproc.strategies.base",

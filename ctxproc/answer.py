@@ -53,13 +53,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run cost: model calls, tokens of prompts (and how many of them were reused), tokens made, seconds."""
+    """What a run cost: model calls, tokens of prompts (and how many of them were reused), tokens made, seconds.
+
+    ``grade`` is how keys and values were reused, as `Generation.grade`; several are joined by commas.
+    """
 
     calls: int = 0
     prompt_tokens: int = 0
     reused_tokens: int = 0
     new_tokens: int = 0
     seconds: float = 0.0
+    grade: str = "full"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ctxproc.chunk import Chunk
     from ctxproc.config import Settings
     from ctxproc.document import Document
-    from ctxproc.llm.base import LLM, Sampling
+    from ctxproc.llm.base import LLM, Sampling, Warmed
     from ctxproc.memory.corpus import Corpus
     from ctxproc.strategies.base import Job, Plan, Strategy
 
@@ -99,6 +99,7 @@ class Library:
     def corpus(self, budget: int) -> Corpus:
         """The documents in chunks of at most ``budget`` tokens, ready to be searched; made once per budget."""
         from ctxproc.chunk import split
+        from ctxproc.config import cache_folder
         from ctxproc.memory.corpus import Corpus
         from ctxproc.memory.embed import Embedder
 
@@ -151,6 +152,28 @@ class Library:
             limits=RunLimits(self.settings.limits.calls, self.settings.limits.run_tokens),
             trace=trace,
         )
+
+    def warm(self) -> Warmed:
+        """Have the model read every chunk now, as the strategy's first prompts begin, so that questions need not.
+
+        Raises:
+            ModelError: the model keeps nothing between calls, or cannot be loaded.
+        """
+        from ctxproc.llm.base import Warmed
+        from ctxproc.llm.meter import AT_ONCE
+        from ctxproc.prompt import template
+
+        strategy = self.strategy(self.settings.strategy)
+        chunks = self.corpus(self.budget("?", strategy)).chunks
+        first = template(next(iter(strategy.steps)))
+        places = dict.fromkeys(first.places, "")
+        tell = Trace(listeners=self.listeners).progress("warm")
+        total = Warmed()
+        for start in range(0, len(chunks), AT_ONCE):
+            tell(start, len(chunks))
+            total += self.llm.warm([first.fill([chunk.text], places) for chunk in chunks[start : start + AT_ONCE]])
+        tell(len(chunks), len(chunks))
+        return total
 
     def ask(self, question: str, *, trace_file: Path | None = None) -> Answer:
         """The answer to one question, with evidence.
@@ -247,15 +270,8 @@ def checked(question: str) -> None:
         raise UsageError("the question is empty: ask something")
 
 
-def cache_folder(settings: Settings) -> Path:
-    """Where embeddings and traces are kept: as set, or below the user's cache folder."""
-    import os
-
-    if settings.cache.folder:
-        return Path(settings.cache.folder).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctxproc"
-
-
 def runs_folder(settings: Settings) -> Path:
     """Where traces of past runs are kept."""
+    from ctxproc.config import cache_folder
+
     return cache_folder(settings) / "runs"

@@ -7,6 +7,7 @@ values are one-line errors. Files are YAML (safe subset, no aliases) or TOML, at
 from __future__ import annotations
 
 import copy
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from ctxproc.errors import ConfigError, UnknownNameError
 
 MAX_FILE_BYTES = 1_000_000
 
+Grade = Literal["exact", "parallel", "parallel+ape", "link-k", "full"]
 Specs = list[str | dict[str, dict[str, Any]]]
 
 
@@ -91,13 +93,51 @@ class CacheSettings(Section):
     )
 
 
+class EndpointSettings(Section):
+    """How a model server is used: where ``model`` is ``http://host:port/v1`` or ``...#name``."""
+
+    api: Literal["auto", "chat", "completions"] = Field("auto", description="auto: chat, where the server has it")
+    concurrency: int = Field(8, ge=1, le=100, description="requests under way at once")
+    timeout: float = Field(600, gt=0, description="seconds for one request, from sending to the end of the answer")
+    retries: int = Field(4, ge=0, le=20, description="further attempts after 429, 5xx or a failed connection")
+    key_env: str = Field("OPENAI_API_KEY", description="environment variable with the server's key; empty: no key")
+    tokenizer: str = Field(
+        "", description="folder or hub name of the model's tokenizer; empty: the server counts, or bytes are counted"
+    )
+
+
+class ReuseSettings(Section):
+    """How keys and values that a model computed of a chunk are used again."""
+
+    grade: Grade = Field(
+        "exact",
+        description="exact: as if nothing were reused; parallel: chunks side by side, exact by that method's own rule; "
+        "parallel+ape and link-k: approximate; full: no reuse",
+    )
+    ram_bytes: int = Field(2 << 30, ge=0, description="keys and values kept in memory")
+    disk_bytes: int = Field(8 << 30, ge=0, description="keys and values kept on disk, in the cache folder; 0: none")
+    device_bytes: int = Field(4 << 30, ge=0, description="keys and values kept on the GPU; unused on a CPU")
+    link_tokens: int = Field(16, ge=1, description="link-k: first tokens of each chunk that are computed again")
+    temperature: float = Field(
+        0.9, gt=0, le=1, description="parallel+ape: divides the attention scores of the chunks; below 1 sharpens them"
+    )
+    scale: float = Field(
+        0.9, gt=0, le=1, description="parallel+ape: factor on the chunks' log-sum-exp; their weight beside the question"
+    )
+
+
 class Settings(Section):
     """Everything that can be set, and its defaults."""
 
-    model: str = Field("builtin", description="builtin, a folder, or a hub name of a causal language model")
+    model: str = Field(
+        "builtin", description="builtin, a folder, a GGUF file, or a hub name of a causal language model"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16")
-    threads: int | None = Field(None, ge=1, description="CPU threads; null leaves it to torch")
+    quantise: Literal["none", "int8", "int4"] = Field(
+        "none", description="weights in 8 or 4 bits: by torchao on a CPU, bitsandbytes on CUDA"
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads; null: the cores that this process may use")
     context_window: int | None = Field(
         None, ge=16, description="tokens of a prompt and its answer; null: the model's own"
     )
@@ -108,6 +148,8 @@ class Settings(Section):
     answer: AnswerSettings = AnswerSettings()
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()
+    reuse: ReuseSettings = ReuseSettings()
+    endpoint: EndpointSettings = EndpointSettings()
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -269,3 +311,10 @@ def load_yaml(text: str, where: str) -> Any:  # noqa: ANN401 (a value of any sha
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise ConfigError(f"{where}: not a plain YAML value: {problem}") from error
+
+
+def cache_folder(settings: Settings) -> Path:
+    """Where keys and values, embeddings and traces are kept: as set, or below the user's cache folder."""
+    if settings.cache.folder:
+        return Path(settings.cache.folder).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctxproc"

@@ -64,7 +64,7 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """One prompt and what the model made of it; ``segments`` are (role, field, text)."""
+    """One prompt and what the model made of it; ``segments`` are (role, field, text), ``grade`` as `Generation.grade`."""
 
     step: str
     segments: tuple[tuple[str, str | None, str], ...]
@@ -74,6 +74,7 @@ class Called:
     reused_tokens: int
     confidence: float | None = None
     quote: str | None = None
+    grade: str = "full"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ctxproc.config import ReuseSettings
 from ctxproc.errors import ConfigError, ModelError, PromptTooLongError
-from ctxproc.llm.base import Sampling
-from ctxproc.llm.decoding import Rows, Sampler, batches, pad_left
+from ctxproc.llm import loaded
+from ctxproc.llm.base import Generation, Sampling
+from ctxproc.llm.decoding import Sampler
 from ctxproc.llm.hardware import bfloat16_speedup, choose_device, choose_dtype, describe
 from ctxproc.llm.local import TransformersLLM
+from ctxproc.llm.plain import Rows, batches, own_attention, pad_left
 from ctxproc.llm.pretrained import Source, find, quiet
 from ctxproc.llm.tokenizer import Spelling
 from ctxproc.prompt import Prompt, Segment
@@ -52,12 +56,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="module")
 def load(folders: Callable[[str], Path]) -> Callable[[str], TransformersLLM]:
+    """Models by "architecture" (keys and values are reused) or "architecture/full" (they are not)."""
     made: dict[str, TransformersLLM] = {}
 
-    def llm(architecture: str) -> TransformersLLM:
-        if architecture not in made:
-            made[architecture] = TransformersLLM(str(folders(architecture)), device="cpu", dtype="float32")
-        return made[architecture]
+    def llm(name: str) -> TransformersLLM:
+        if name not in made:
+            architecture, _, grade = name.partition("/")
+            reuse = ReuseSettings(grade="full") if grade else None
+            made[name] = TransformersLLM(str(folders(architecture)), device="cpu", dtype="float32", reuse=reuse)
+        return made[name]
 
     return llm
 
@@ -69,13 +76,22 @@ def copied(folders: Callable[[str], Path], tmp_path: Path) -> Path:
 
 
 def model_of(llm: TransformersLLM) -> torch.nn.Module:
-    return llm._forward._model
+    return llm._loaded.forward._model
+
+
+def ids_of(llm: TransformersLLM, one: Prompt) -> list[int]:
+    return llm._framing.tokens(one).ids
+
+
+def without_reuse(made: Generation) -> Generation:
+    return replace(made, reused_tokens=0)
 
 
 @torch.inference_mode()
 def slow_logits(llm: TransformersLLM, ids: list[int]) -> torch.Tensor:
-    """The oracle: one sequence, no cache, no padding, no positions given, all logits."""
-    return model_of(llm)(input_ids=torch.tensor([ids]), use_cache=False).logits[0].float()
+    """The oracle: one sequence, the model's own attention, no cache, no padding, no positions given, all logits."""
+    with own_attention(model_of(llm), llm._loaded.forward._attention):
+        return model_of(llm)(input_ids=torch.tensor([ids]), use_cache=False).logits[0].float()
 
 
 def slow_greedy(llm: TransformersLLM, ids: list[int], count: int) -> list[int]:
@@ -92,20 +108,20 @@ def slow_text(llm: TransformersLLM, new: list[int]) -> str:
     return "".join([*(spelling.push(token) for token in new if token not in llm._ends), spelling.close()])
 
 
-def fed_tokens(llm: TransformersLLM, work: Callable[[], object]) -> list[int]:
-    """The number of tokens of each row of the first call of the model."""
-    seen: list[list[int]] = []
+def fed_tokens(llm: TransformersLLM, work: Callable[[], object]) -> int:
+    """How many tokens the model is fed."""
+    seen: list[int] = []
 
-    def hook(module: object, args: object, kwargs: dict[str, Any]) -> None:
-        seen.append(kwargs["attention_mask"].sum(-1).tolist())
+    def hook(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        seen.append((args[0] if args else kwargs["input_ids"]).numel())
 
-    handle = model_of(llm).register_forward_pre_hook(hook, with_kwargs=True)
+    handle = model_of(llm).base_model.register_forward_pre_hook(hook, with_kwargs=True)
     work()
     handle.remove()
-    return seen[0]
+    return sum(seen)
 
 
-every = pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+every = pytest.mark.parametrize("architecture", [*models.ARCHITECTURES, "llama/full", "qwen2/full", "gpt2/full"])
 
 
 @every
@@ -115,24 +131,24 @@ def test_generate_equals_the_slow_loop_alone_batched_and_streamed(
     llm = load(architecture)
     together = llm.generate(PROMPTS, GREEDY)
     for one, made in zip(PROMPTS, together, strict=True):
-        new = slow_greedy(llm, llm._ids(one), GREEDY.max_new_tokens)
+        new = slow_greedy(llm, ids_of(llm, one), GREEDY.max_new_tokens)
         assert made.text == slow_text(llm, new)
         assert (made.new_tokens, made.prompt_tokens) == (len(new), llm.count_tokens(one))
         assert made.finish == ("stop" if new[-1] in llm._ends else "length")
-        assert llm.generate([one], GREEDY) == [made]
+        assert without_reuse(llm.generate([one], GREEDY)[0]) == without_reuse(made)
         assert "".join(llm.stream(one, GREEDY)) == made.text
 
 
 @every
 def test_padded_logits_are_those_of_a_row_alone(architecture: str, load: Callable[[str], TransformersLLM]) -> None:
     llm = load(architecture)
-    rows = [llm._ids(one) for one in PROMPTS]
+    rows = [ids_of(llm, one) for one in PROMPTS]
     with torch.inference_mode():
-        padded = pad_left(rows, llm._device)
-        logits, cache = llm._forward(padded, 1)
+        padded = pad_left(rows, llm._loaded.device)
+        logits, cache = llm._loaded.forward(padded, 1)
         more = torch.cat([padded.mask, torch.ones(len(rows), 1, dtype=torch.long)], dim=-1)
         step = Rows(torch.tensor([[5]] * len(rows)), more, padded.positions[:, -1:] + 1)
-        second, _ = llm._forward(step, 1, cache)
+        second, _ = llm._loaded.forward(step, 1, cache)
     for i, row in enumerate(rows):
         torch.testing.assert_close(logits[i, -1], slow_logits(llm, row)[-1], atol=2e-4, rtol=1e-4)
         torch.testing.assert_close(second[i, -1], slow_logits(llm, [*row, 5])[-1], atol=2e-4, rtol=1e-4)
@@ -144,7 +160,7 @@ def test_score_equals_full_logits(architecture: str, load: Callable[[str], Trans
     continuations = ["the answer", "", "漢😀 </s>"]
     scores = llm.score(PROMPTS, continuations)
     for one, text, score in zip(PROMPTS, continuations, scores, strict=True):
-        ids, tail = llm._ids(one), llm.tokenizer.encode(text)
+        ids, tail = ids_of(llm, one), llm.tokenizer.encode(text)
         logs = slow_logits(llm, ids + tail).log_softmax(-1)
         expected = sum(float(logs[len(ids) + i - 1, token]) for i, token in enumerate(tail))
         assert score.total == pytest.approx(expected, rel=1e-4, abs=1e-4)
@@ -157,10 +173,13 @@ def test_score_equals_full_logits(architecture: str, load: Callable[[str], Trans
 def test_counted_tokens_are_the_tokens_fed(architecture: str, load: Callable[[str], TransformersLLM]) -> None:
     llm = load(architecture)
     for one in PROMPTS:
-        assert fed_tokens(llm, lambda one=one: llm.generate([one], GREEDY)) == [llm.count_tokens(one)]
+        made: list[Generation] = []
+        fed = fed_tokens(llm, lambda one=one, made=made: made.extend(llm.generate([one], GREEDY)))
+        assert made[0].prompt_tokens == llm.count_tokens(one)
+        assert fed == made[0].prompt_tokens - made[0].reused_tokens + made[0].new_tokens - 1
         bound = llm.wrapping_tokens + sum(map(llm.tokenizer.count, one.pieces))
         assert bound - 1 <= llm.count_tokens(one) <= bound
-        if llm._chats or not llm.tokenizer.adds_prefix:
+        if llm._framing.chats or not llm.tokenizer.adds_prefix:
             assert llm.count_tokens(one) == bound
 
 
@@ -168,9 +187,9 @@ def test_counted_tokens_are_the_tokens_fed(architecture: str, load: Callable[[st
 def test_markers_in_documents_are_never_special(architecture: str, load: Callable[[str], TransformersLLM]) -> None:
     llm = load(architecture)
     special = set(llm.tokenizer.inner.all_special_ids) | {llm.tokenizer.inner.convert_tokens_to_ids("<tool_call>")}
-    plain = [token for token in llm._ids(prompt("x")) if token in special]
+    plain = [token for token in ids_of(llm, prompt("x")) if token in special]
     hostile = prompt("".join(llm.tokenizer.inner.all_special_tokens) + "<tool_call>", "</s>")
-    assert [token for token in llm._ids(hostile) if token in special] == plain
+    assert [token for token in ids_of(llm, hostile) if token in special] == plain
 
 
 def test_sampling_is_seeded_per_prompt_and_leaves_the_global_state(load: Callable[[str], TransformersLLM]) -> None:
@@ -226,7 +245,7 @@ def test_stop_strings_cut_before_the_first_occurrence(load: Callable[[str], Tran
 
 def test_only_sampling_decides_and_every_end_token_counts(copied: Path) -> None:
     plain = TransformersLLM(str(copied), dtype="float32")
-    new = slow_greedy(plain, plain._ids(PROMPTS[0]), 9)
+    new = slow_greedy(plain, ids_of(plain, PROMPTS[0]), 9)
     odd = {"do_sample": True, "temperature": 9.0, "repetition_penalty": 5.0, "max_new_tokens": 1, "min_length": 50}
     (copied / "generation_config.json").write_text(json.dumps({**odd, "eos_token_id": [2, new[3]]}))
     made = TransformersLLM(str(copied), dtype="float32").generate([PROMPTS[0]], GREEDY)[0]
@@ -243,7 +262,7 @@ def test_no_new_tokens_is_an_empty_text(load: Callable[[str], TransformersLLM]) 
 def test_an_empty_prompt_still_gives_an_answer(load: Callable[[str], TransformersLLM]) -> None:
     llm = load("gpt2")
     assert llm.count_tokens(prompt("")) == 1
-    assert llm.generate([prompt("")], GREEDY)[0].text == slow_text(llm, slow_greedy(llm, llm._ids(prompt("")), 9))
+    assert llm.generate([prompt("")], GREEDY)[0].text == slow_text(llm, slow_greedy(llm, ids_of(llm, prompt("")), 9))
 
 
 def test_a_long_prompt_is_refused_before_anything_is_generated(
@@ -266,7 +285,7 @@ def test_a_long_prompt_is_refused_before_anything_is_generated(
 def test_a_full_window_is_read_to_its_last_position(load: Callable[[str], TransformersLLM]) -> None:
     llm = load("gpt2")
     full = prompt(" the" * (256 - 9))
-    new = slow_greedy(llm, llm._ids(full), 9)
+    new = slow_greedy(llm, ids_of(llm, full), 9)
     assert llm.generate([full], GREEDY)[0].text == slow_text(llm, new)
 
 
@@ -300,16 +319,18 @@ def test_batches_hold_the_longest_first_within_the_limit() -> None:
     assert list(batches([], 5)) == []
 
 
+@pytest.mark.parametrize("name", ["gemma", "gemma/full"])
 def test_many_prompts_in_many_batches_keep_their_order(
-    load: Callable[[str], TransformersLLM], monkeypatch: pytest.MonkeyPatch
+    name: str, load: Callable[[str], TransformersLLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    llm = load("gemma")
+    llm = load(name)
     many = [prompt("word " * (1 + 7 * i % 11)) for i in range(7)]
     expected = [llm.generate([one], GREEDY)[0] for one in many]
     scores = [llm.score([one], ["the " * (i + 1)])[0] for i, one in enumerate(many)]
-    monkeypatch.setattr("ctxproc.llm.local.BATCH_TOKENS", 70)
-    monkeypatch.setattr("ctxproc.llm.local.BATCH_LOGITS", 4000)
-    assert llm.generate(many, GREEDY) == expected
+    monkeypatch.setattr("ctxproc.llm.loaded.ROWS", 3)
+    monkeypatch.setitem(loaded.PLAIN_TOKENS, "cpu", 70)
+    monkeypatch.setattr("ctxproc.llm.likelihood.LOGITS", 4000)
+    assert [one.text for one in llm.generate(many, GREEDY)] == [one.text for one in expected]
     again = llm.score(many, ["the " * (i + 1) for i in range(7)])
     assert [one.tokens for one in again] == [one.tokens for one in scores]
     assert [one.total for one in again] == pytest.approx([one.total for one in scores], rel=1e-4)
@@ -333,7 +354,7 @@ def test_other_kinds_of_models_run_too(
     llm = TransformersLLM(str(folder), device="cpu", dtype="float32")
     assert llm.context_window == 2048
     for one, made in zip(PROMPTS, llm.generate(PROMPTS, GREEDY), strict=True):
-        assert made.text == slow_text(llm, slow_greedy(llm, llm._ids(one), 9))
+        assert made.text == slow_text(llm, slow_greedy(llm, ids_of(llm, one), 9))
     test_score_equals_full_logits("", lambda _: llm)
 
 
@@ -577,5 +598,6 @@ def test_a_real_models_text_is_that_of_transformers(stories: TransformersLLM) ->
     inner = stories.tokenizer.inner
     for text, one in zip(texts, made, strict=True):
         ids = inner(text, return_tensors="pt")
-        out = model_of(stories).generate(**ids, max_new_tokens=60, do_sample=False, pad_token_id=0)
+        with own_attention(model_of(stories), "sdpa"):
+            out = model_of(stories).generate(**ids, max_new_tokens=60, do_sample=False, pad_token_id=0)
         assert inner.decode(out[0], skip_special_tokens=True) == text + one.text

@@ -87,5 +87,8 @@ def story(events: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 def prompt_lines(event: Mapping[str, Any]) -> Iterable[str]:
     """A prompt, framed, with the words of the template and the data in their order."""
-    yield f"--- {event['step']}" + (f", {event['prompt_tokens']} tokens" if "prompt_tokens" in event else "")
+    cost = ""
+    if "prompt_tokens" in event:
+        cost = f", {event['prompt_tokens']} tokens, {event['reused_tokens']} reused ({event.get('grade', 'full')})"
+    yield f"--- {event['step']}{cost}"
     yield "".join(text for _, _, text in event["segments"])

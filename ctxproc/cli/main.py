@@ -9,6 +9,7 @@ from types import TracebackType
 import click
 
 from ctxproc.cli.ask import ask
+from ctxproc.cli.cache import cache
 from ctxproc.cli.catalogues import criteria, models, strategies
 from ctxproc.cli.config import config
 from ctxproc.cli.explain import explain
@@ -21,7 +22,7 @@ def cli() -> None:
     """Answer questions over anything, however long, with a local model and a short window."""
 
 
-for command in (ask, config, strategies, criteria, models, explain):
+for command in (ask, config, strategies, criteria, models, explain, cache):
     cli.add_command(command)
 
 

@@ -15,7 +15,13 @@ from ctxproc.trace import Event, Listener, Noted, Progress, Skipped
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-STAGES = {"load": "reading files", "split": "splitting", "embed": "embedding", "read": "asking the model"}
+STAGES = {
+    "load": "reading files",
+    "split": "splitting",
+    "embed": "embedding",
+    "warm": "reading",
+    "read": "asking the model",
+}
 COUNTED = frozenset({"hidden", "binary", "special", "duplicate"})
 """Kinds of skipped files that are counted and not named one by one."""
 

@@ -1,7 +1,7 @@
 """The seam to a local language model: what every strategy may ask of one.
 
 Implementations: `ScriptedLLM` (scripted.py, a fake that ships), `BuiltinReader` (builtin.py, works offline),
-`TransformersLLM` (local.py, any causal model of transformers).
+`TransformersLLM` (local.py, any causal model of transformers), `EndpointLLM` (endpoint.py, any OpenAI-compatible server).
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ctxproc.errors import PromptTooLongError
+from ctxproc.errors import ModelError, PromptTooLongError
+from ctxproc.llm.constraint import Constraint
 from ctxproc.prompt import Prompt
+
+if TYPE_CHECKING:
+    from ctxproc.llm.merging import Merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,9 @@ class Sampling:
         top_p: nucleus, in (0, 1]; 1 keeps every token.
         top_k: 0 keeps every token.
         seed: of the sampler; the same seed, prompt and batch give the same text.
+        stream: number of the first prompt's random stream; the prompts after it take the next ones.
         stop: generation ends before the first of these strings, which are not part of the text.
+        constraint: what the whole text must be, unless max_new_tokens or a stop string cuts it; None for any text.
     """
 
     max_new_tokens: int = 128
@@ -33,7 +39,9 @@ class Sampling:
     top_p: float = 1.0
     top_k: int = 0
     seed: int = 0
+    stream: int = 0
     stop: tuple[str, ...] = ()
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,8 @@ class Generation:
         finish: "stop" (the model ended, or a stop string) or "length" (max_new_tokens reached).
         confidence: calibrated probability that the text is right and the context holds it; None if it has none.
         quote: the passage of the context that the text rests on, verbatim, from a model that answers by quoting.
+        grade: how keys and values were reused (``reuse.grade`` in the settings); "full" where they never are.
+        weights: of each token that was decoded from several windows, how much each window counted; sums to 1.
     """
 
     text: str
@@ -57,19 +67,37 @@ class Generation:
     finish: Literal["stop", "length"] = "stop"
     confidence: float | None = None
     quote: str | None = None
+    grade: str = "full"
+    weights: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LogLikelihood:
-    """log p(continuation | prompt) in nats: the sum over its tokens, and how many there are."""
+    """log p(continuation | prompt) in nats: the sum over its tokens, and how many there are.
+
+    ``reused_tokens`` of the prompt were not computed again for it.
+    """
 
     total: float
     tokens: int
+    reused_tokens: int = 0
 
     @property
     def mean(self) -> float:
         """Per token; 0 for an empty continuation."""
         return self.total / self.tokens if self.tokens else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """Segments whose keys and values were computed, those that were there already, and tokens of the former."""
+
+    entries: int = 0
+    reused: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: Warmed) -> Warmed:
+        return Warmed(self.entries + other.entries, self.reused + other.reused, self.tokens + other.tokens)
 
 
 class Tokenizer(ABC):
@@ -130,6 +158,26 @@ class LLM(ABC):
             raise PromptTooLongError(tokens, reserved, self.context_window)
         return tokens
 
+    def notices(self) -> list[str]:
+        """What a user should know and has not been told yet, a line each, such as why nothing is reused."""
+        return []
+
+    def check_scores(self) -> None:
+        """Ask before the first call whether `score` can be had.
+
+        Raises:
+            ModelError: it cannot; says what to do instead.
+        """
+        return
+
+    def warm(self, prompts: Sequence[Prompt]) -> Warmed:
+        """Read what comes before the task of each prompt, so that later calls need not.
+
+        Raises:
+            ModelError: this model keeps nothing between calls.
+        """
+        raise ModelError(f"model {self.name} keeps nothing between calls: use a transformers model")
+
     @abstractmethod
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
         """One generation per prompt, in order; batched where that is faster, with the same result.
@@ -149,3 +197,49 @@ class LLM(ABC):
 
         The continuation's tokens are counted without the prompt's (nothing merges across the border).
         """
+
+
+class WindowedLLM(LLM):
+    """An `LLM` that also shows its logits: it decodes one text from several windows. See `windowed`."""
+
+    @abstractmethod
+    def decode_windows(self, prompts: Sequence[Prompt], merge: Merge, sampling: Sampling) -> Generation:
+        """One text from several prompts, whose next-token logits ``merge`` makes into one (NBCE, REPLUG, ensembles).
+
+        Every prompt is a window of its own and must fit alone; each token is appended to all of them.
+
+        Returns:
+            The text; its token counts are those of all prompts together, ``new_tokens`` of the text.
+
+        Raises:
+            PromptTooLongError: a prompt and ``sampling.max_new_tokens`` exceed the window; nothing was generated.
+        """
+
+    @abstractmethod
+    def decode_parallel(self, prompt: Prompt, sampling: Sampling) -> Generation:
+        """A prompt whose contexts stand side by side and not one after the other (PCW; Ratner et al. 2023).
+
+        Each context is read behind the prefix as if it were the only one; the task sees all of them and has the positions
+        behind the longest. What joins contexts in the prompt is left out.
+
+        Raises:
+            PromptTooLongError: prefix, longest context, task and ``sampling.max_new_tokens`` exceed the window.
+            ModelError: this model's attention cannot be read so; says why.
+        """
+
+
+def windowed(llm: LLM, what: str) -> WindowedLLM:
+    """``llm``, if it shows logits; ask before the first call.
+
+    Args:
+        llm: any model.
+        what: that needs them, for the message.
+
+    Raises:
+        ModelError: it shows only text.
+    """
+    if not isinstance(llm, WindowedLLM):
+        raise ModelError(
+            f"{what} needs a model that shows its logits, and {llm.name} does not: use a transformers model"
+        )
+    return llm

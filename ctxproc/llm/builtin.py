@@ -63,7 +63,10 @@ class BuiltinReader(LLM):
     @cached_property
     def _reader(self) -> SpanReader:
         from ctxproc.llm.hardware import choose_device, choose_dtype
-        from ctxproc.llm.reader import SpanReader
+        from ctxproc.llm.quantise import hushed
+
+        with hushed():
+            from ctxproc.llm.reader import SpanReader
 
         device = choose_device(self._device)
         return SpanReader.load(device=device, dtype=choose_dtype(self._dtype, device))

@@ -1,104 +1,108 @@
-"""Decoding with plain attention: batches, the next-token loop, sampling, stop strings.
+"""Decoding: the next-token loop over rows that go on together, sampling, stop strings.
 
-A batch is padded on the left, with an explicit mask and explicit positions, so that a row gives what it gives alone.
-All rows of a batch run until the last is done. No global random state is read or changed.
+No global random state is read or changed.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from ctxproc.errors import ConfigError, ModelError
+from ctxproc.errors import ConfigError
 from ctxproc.llm.base import Sampling
 from ctxproc.llm.tokenizer import HfTokenizer, Spelling
 
 if TYPE_CHECKING:
     import torch
 
-
-class Rows(NamedTuple):
-    """Token rows padded on the left to one length: three integer tensors (rows, length)."""
-
-    ids: torch.Tensor
-    mask: torch.Tensor
-    positions: torch.Tensor
+    from ctxproc.llm.grammar import Guide
+    from ctxproc.llm.merging import Merger
 
 
-def pad_left(rows: Sequence[Sequence[int]], device: torch.device) -> Rows:
-    """Rows of token ids as tensors; each row's first token is at position 0."""
-    import torch
+class Rows(Protocol):
+    """Rows that go on together: `engine.Batch`, or `plain.PlainBatch`."""
 
-    length = max(map(len, rows))
-    ids = torch.tensor([[0] * (length - len(row)) + list(row) for row in rows], device=device)
-    mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=device)
-    return Rows(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+    def extend(self, tokens: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> torch.Tensor:
+        """Append tokens to rows (None: all), and the logits (rows, vocabulary) of each one's last token."""
 
 
-def batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
-    """Indices of rows that run together: longest first, at most ``limit`` tokens with the padding, at least one row."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    while order:
-        count = max(1, limit // max(lengths[order[0]], 1))
-        yield order[:count]
-        order = order[count:]
+def decode(
+    rows: Rows,
+    tails: Sequence[Sequence[int]],
+    replies: Sequence[Reply],
+    sampler: Sampler,
+    guides: Sequence[Guide] | None,
+    count: int,
+) -> Iterator[list[tuple[int, str]]]:
+    """Up to ``count`` tokens for every row, after each the (row, text) that became certain.
+
+    A row that is done is left out; the loop ends with the last of them. Drop the iterator to stop earlier.
+    """
+    live = list(range(len(tails)))
+    new: Sequence[Sequence[int]] = tails
+    for step in range(count):
+        logits = rows.extend(new, live if step else None)
+        if guides:
+            logits = guided(logits, [guides[row] for row in live])
+        tokens = sampler(logits, live)
+        pieces = [(row, replies[row].push(token)) for row, token in zip(live, tokens, strict=True)]
+        if guides:
+            pieces += completed(live, tokens, replies, guides)
+        yield pieces
+        going = [(row, [token]) for row, token in zip(live, tokens, strict=True) if not replies[row].done]
+        if not going:
+            break
+        live, new = [row for row, _ in going], [token for _, token in going]
+    yield [(row, reply.close()) for row, reply in enumerate(replies)]
 
 
-class Forward:
-    """One call of a model, with those of its arguments that its class knows.
+class MergedRows:
+    """Several rows as one: what is appended goes to all of them, and their logits are merged.
+
+    Args:
+        rows: the windows.
+        tails: what each window begins with.
+        merger: makes logits (windows, vocabulary) into scores (vocabulary,).
+        guide: the one that `decode` has: it forbids tokens before the merge, which would not bring back what it had
+            excluded itself.
 
     Attributes:
-        keeps: whether it keeps keys and values between calls; if not, rows must run one by one (state space models and
-            other architectures without ``past_key_values``), and every token is computed again at every step.
-        generation_config: the model's; only its end tokens are used.
+        weights: of each step, how much each window counted.
     """
 
-    def __init__(self, model: Any) -> None:  # noqa: ANN401  (models share only Module)
-        self._model = model
-        self._known = inspect.signature(model.forward).parameters
-        self.keeps = "past_key_values" in self._known
-        self.generation_config: object = getattr(model, "generation_config", None)
+    def __init__(self, rows: Rows, tails: Sequence[Sequence[int]], merger: Merger, guide: Guide | None) -> None:
+        self._rows = rows
+        self._tails = tails
+        self._merger = merger
+        self._guide = guide
+        self.weights: list[tuple[float, ...]] = []
 
-    def __call__(self, rows: Rows, last: int, cache: object = None) -> tuple[torch.Tensor, object]:
-        """Logits (rows, last, vocabulary) of the last ``last`` tokens, and the cache for the next call.
-
-        ``rows.mask`` covers the cached tokens too; ``rows.ids`` and ``rows.positions`` only the new ones.
-
-        Raises:
-            ModelError: the logits are not numbers.
-        """
-        wanted = {
-            "attention_mask": rows.mask,
-            "position_ids": rows.positions,
-            "past_key_values": cache,
-            "use_cache": self.keeps,
-            "logits_to_keep": last,
-        }
-        out = self._model(input_ids=rows.ids, **{name: value for name, value in wanted.items() if name in self._known})
-        logits: torch.Tensor = out.logits[:, -last:]
-        if bool(logits.isnan().any()):
-            raise ModelError("the model's output is not a number: its weights are damaged, or need dtype float32")
-        return logits, out.past_key_values if self.keeps else None
+    def extend(self, tokens: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> torch.Tensor:
+        """As `Rows.extend` for one row, whose first tokens are the tails."""
+        begun = bool(self.weights)
+        logits = self._rows.extend([tokens[0]] * len(self._tails) if begun else self._tails).float()
+        scores = self._merger(self._guide.mask(logits) if self._guide else logits)
+        self.weights.append(tuple(self._merger.weights))
+        return scores[None]
 
 
-def next_tokens(forward: Forward, rows: Rows, sampler: Sampler, count: int) -> Iterator[list[int]]:
-    """``count`` times the next token of every row; the caller stops early by dropping the iterator."""
+def completed(
+    live: Sequence[int], tokens: Sequence[int], replies: Sequence[Reply], guides: Sequence[Guide]
+) -> list[tuple[int, str]]:
+    """Tell the guides of new tokens, and the rest of the text of rows that can only end now."""
+    rest = []
+    for row, token in zip(live, tokens, strict=True):
+        guides[row].accept(token)
+        if guides[row].done and not replies[row].done:
+            rest.append((row, replies[row].end()))
+    return rest
+
+
+def guided(logits: torch.Tensor, guides: Sequence[Guide]) -> torch.Tensor:
+    """The logits (rows, vocabulary) with the tokens that each row's grammar forbids at -inf."""
     import torch
 
-    cache: object = None
-    for _ in range(count):
-        with torch.inference_mode():
-            logits, cache = forward(rows, 1, cache)
-            tokens = sampler(logits[:, -1])
-        yield tokens
-        new = torch.tensor(tokens, device=rows.ids.device)[:, None]
-        mask = torch.cat([rows.mask, torch.ones_like(new)], dim=-1)
-        positions = rows.positions[:, -1:] + 1
-        if forward.keeps:
-            rows = Rows(new, mask, positions)
-        else:
-            rows = Rows(torch.cat([rows.ids, new], dim=-1), mask, torch.cat([rows.positions, positions], dim=-1))
+    return torch.stack([guide.mask(row) for guide, row in zip(guides, logits, strict=True)])
 
 
 class Sampler:
@@ -118,11 +122,11 @@ class Sampler:
         if sampling.temperature < 0 or not 0 < sampling.top_p <= 1 or sampling.top_k < 0:
             raise ConfigError("sampling needs temperature >= 0, 0 < top_p <= 1 and top_k >= 0")
         self._sampling = sampling
-        seeds = [(sampling.seed * 1_000_003 + stream) % 2**63 for stream in streams]
+        seeds = [(sampling.seed * 1_000_003 + sampling.stream + stream) % 2**63 for stream in streams]
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    def __call__(self, logits: torch.Tensor) -> list[int]:
-        """One token id per row of ``logits`` (rows, vocabulary)."""
+    def __call__(self, logits: torch.Tensor, rows: Sequence[int] | None = None) -> list[int]:
+        """One token id per row of ``logits`` (rows, vocabulary), which belong to the streams ``rows`` (None: all)."""
         import torch
 
         if self._sampling.temperature == 0:
@@ -135,7 +139,8 @@ class Sampler:
         kept = before < self._sampling.top_p
         kept[:, 0] = True
         mass = (probabilities * kept).cumsum(-1)
-        draws = torch.stack([torch.rand(1, generator=generator) for generator in self._generators]).to(logits.device)
+        generators = [self._generators[row] for row in (range(len(self._generators)) if rows is None else rows)]
+        draws = torch.stack([torch.rand(1, generator=generator) for generator in generators]).to(logits.device)
         chosen = (mass <= draws * mass[:, -1:]).sum(-1, keepdim=True).clamp(max=kept.sum(-1, keepdim=True) - 1)
         return [int(token) for token in order.gather(-1, chosen)[:, 0]]
 
@@ -176,6 +181,10 @@ class Reply:
             return ""
         rest = self._cut(self._spelling.close())
         return rest if self.done else rest + self._release()
+
+    def end(self) -> str:
+        """The rest of the text, which is whole without an end token."""
+        return self._said(self._spelling.close(), last=True)
 
     def _said(self, text: str, last: bool = False) -> str:
         out = self._cut(text)

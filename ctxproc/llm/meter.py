@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ctxproc.answer import Usage
 from ctxproc.errors import LimitError
-from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling
+from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling, WindowedLLM
 from ctxproc.prompt import Prompt
-from ctxproc.trace import Called, Scored, Trace
+from ctxproc.trace import Called, Noted, Scored, Trace
+
+if TYPE_CHECKING:
+    from ctxproc.llm.merging import Merge
 
 AT_ONCE = 64
 """Prompts that are handed to the model together; progress is told between."""
@@ -35,6 +39,7 @@ class Meter(LLM):
         self._limits = limits
         self._trace = trace
         self._calls = self._prompt_tokens = self._reused_tokens = self._new_tokens = 0
+        self._grades: set[str] = set()
 
     @property
     def wrapping_tokens(self) -> int:
@@ -49,9 +54,14 @@ class Meter(LLM):
         """The model's own."""
         return self._llm.reserved(sampling)
 
+    def check_scores(self) -> None:
+        """As the model does."""
+        self._llm.check_scores()
+
     def usage(self, seconds: float) -> Usage:
         """What has been spent so far."""
-        return Usage(self._calls, self._prompt_tokens, self._reused_tokens, self._new_tokens, seconds)
+        grades = ",".join(sorted(self._grades)) or "full"
+        return Usage(self._calls, self._prompt_tokens, self._reused_tokens, self._new_tokens, seconds, grades)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
         """As the model does.
@@ -64,27 +74,35 @@ class Meter(LLM):
         generations: list[Generation] = []
         for start in range(0, len(prompts), AT_ONCE):
             tell(start, len(prompts))
-            generations += self._generate(prompts[start : start + AT_ONCE], sampling)
+            own = replace(sampling, stream=sampling.stream + start)
+            generations += self._generate(prompts[start : start + AT_ONCE], own)
         tell(len(prompts), len(prompts))
         return generations
 
     def _generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
         generations = self._llm.generate(prompts, sampling)
         for prompt, made in zip(prompts, generations, strict=True):
-            self._add(made.prompt_tokens, made.new_tokens, made.reused_tokens)
-            self._trace.emit(
-                Called(
-                    prompt.step,
-                    segments(prompt),
-                    made.text,
-                    made.prompt_tokens,
-                    made.new_tokens,
-                    made.reused_tokens,
-                    made.confidence,
-                    made.quote,
-                )
-            )
+            self._called(prompt, made)
         return generations
+
+    def _called(self, prompt: Prompt, made: Generation) -> None:
+        self._add(made.prompt_tokens, made.new_tokens, made.reused_tokens)
+        self._grades.add(made.grade)
+        for notice in self._llm.notices():
+            self._trace.emit(Noted(notice))
+        self._trace.emit(
+            Called(
+                prompt.step,
+                segments(prompt),
+                made.text,
+                made.prompt_tokens,
+                made.new_tokens,
+                made.reused_tokens,
+                made.confidence,
+                made.quote,
+                made.grade,
+            )
+        )
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         """As the model does; counted when it ends, also when it is ended early."""
@@ -109,7 +127,7 @@ class Meter(LLM):
         self._check(prompts, sum(map(self._llm.tokenizer.count, continuations)))
         scores = self._llm.score(prompts, continuations)
         for prompt, continuation, score in zip(prompts, continuations, scores, strict=True):
-            self._add(self._llm.count_tokens(prompt) + score.tokens, 0, 0)
+            self._add(self._llm.count_tokens(prompt) + score.tokens, 0, score.reused_tokens)
             self._trace.emit(Scored(prompt.step, segments(prompt), continuation, score.total, score.tokens))
         return scores
 
@@ -128,6 +146,40 @@ class Meter(LLM):
         self._prompt_tokens += prompt_tokens
         self._new_tokens += new_tokens
         self._reused_tokens += reused_tokens
+
+
+class WindowedMeter(Meter, WindowedLLM):
+    """A `Meter` of a model that shows its logits."""
+
+    _llm: WindowedLLM
+
+    def decode_windows(self, prompts: Sequence[Prompt], merge: Merge, sampling: Sampling) -> Generation:
+        """As the model does; each window is a call, and the text is counted once.
+
+        Raises:
+            LimitError: as in `generate`.
+        """
+        self._check(prompts, self._llm.reserved(sampling))
+        made = self._llm.decode_windows(prompts, merge, sampling)
+        self._calls += len(prompts) - 1
+        self._called(Prompt(tuple(s for prompt in prompts for s in prompt.segments), prompts[0].step), made)
+        return made
+
+    def decode_parallel(self, prompt: Prompt, sampling: Sampling) -> Generation:
+        """As the model does; one call.
+
+        Raises:
+            LimitError: as in `generate`.
+        """
+        self._check([prompt], self._llm.reserved(sampling))
+        made = self._llm.decode_parallel(prompt, sampling)
+        self._called(prompt, made)
+        return made
+
+
+def metered(llm: LLM, limits: Limits, trace: Trace) -> Meter:
+    """A meter that can do what the model can."""
+    return (WindowedMeter if isinstance(llm, WindowedLLM) else Meter)(llm, limits, trace)
 
 
 def segments(prompt: Prompt) -> tuple[tuple[str, str | None, str], ...]:

@@ -104,13 +104,13 @@ class Embedder:
     def _model(self) -> SentenceTransformer:
         folder = _folder(self.name)
         _check_safe(folder)
-        from sentence_transformers import SentenceTransformer
-
         from ctxproc.llm.pretrained import quiet
 
         options = {"use_safetensors": True}
         try:
             with quiet():
+                from sentence_transformers import SentenceTransformer
+
                 return SentenceTransformer(
                     str(folder), device=self._device, model_kwargs=options, local_files_only=True
                 ).eval()

@@ -18,7 +18,7 @@ from ctxproc.answer import Answer, Quote, ground_all, normalise
 from ctxproc.chunk import Chunk
 from ctxproc.errors import PromptTooLongError
 from ctxproc.llm.base import LLM, Generation, Sampling
-from ctxproc.llm.meter import Limits, Meter
+from ctxproc.llm.meter import Limits, metered
 from ctxproc.prompt import Prompt, template
 from ctxproc.trace import Noted, Trace
 
@@ -193,7 +193,7 @@ class Strategy(ABC):
             ModelError: the model failed.
         """
         began = time.monotonic()
-        meter = Meter(job.llm, job.limits, job.trace)
+        meter = metered(job.llm, job.limits, job.trace)
         draft = self.read(replace(job, llm=meter))
         evidence = ground_all(draft.quotes)
         supported = any(item.status != "unverified" for item in evidence)

@@ -56,6 +56,8 @@ class MapRerank(Strategy):
 
     def read(self, job: Job) -> Draft:
         """The winner's answer; evidence from every chunk that gave the same one."""
+        if not job.llm.gives_confidence:
+            job.llm.check_scores()
         replies = job.generate([job.prompt(ANSWER, [chunk.text]) for chunk in job.chunks])
         places = [i for i, reply in enumerate(replies) if reply.answer]
         if not places:

@@ -1,0 +1,187 @@
+"""A model with its weights: read by the engine where that is right, plainly where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ctxproc.errors import ModelError
+from ctxproc.llm.base import Warmed
+from ctxproc.llm.framing import TokenPrompt, Tokens
+from ctxproc.llm.plain import Forward, PlainBatch, batches
+
+if TYPE_CHECKING:
+    import torch
+
+    from ctxproc.config import Grade, ReuseSettings
+    from ctxproc.llm.batch import Batch
+    from ctxproc.llm.decoding import Rows
+    from ctxproc.llm.engine import Chain, Engine
+    from ctxproc.llm.kv import KVStore
+    from ctxproc.llm.link import Rotation
+    from ctxproc.llm.tokenizer import HfTokenizer
+
+PLAIN_TOKENS = {"cpu": 4096, "other": 32768}
+"""Tokens of a plain batch by device, padding and answers included."""
+ROWS = 64
+"""Rows of an engine's batch at most."""
+
+
+class Opened(NamedTuple):
+    """Rows ready to go on, the tokens that each begins with, how much of each was reused, and in which grade."""
+
+    rows: Rows
+    tails: list[Tokens]
+    reused: list[int]
+    grades: list[Grade]
+
+
+class Loaded:
+    """A model ready to run.
+
+    Args:
+        name: for messages.
+        model: of transformers, on its device.
+        tokenizer: its own.
+        reuse: whether and how keys and values are reused.
+        make_store: makes the store for them, on the model's device.
+
+    Attributes:
+        engine: reads for the model, or None; `refusal` says why then.
+        reach: the longest sequence in tokens that the engine reads; None: any.
+
+    Raises:
+        ModelError: an approximate grade was asked for and the engine does not read this model.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,  # noqa: ANN401  (models share only Module)
+        tokenizer: HfTokenizer,
+        reuse: ReuseSettings,
+        make_store: Callable[[torch.device], KVStore],
+    ) -> None:
+        self.name = name
+        self.forward = Forward(model)
+        self.device: torch.device = model.device
+        self.engine: Engine | None = None
+        self.refusal = ""
+        self.reach: int | None = None
+        self._reuse = reuse
+        self._rotation: Rotation | None = None
+        if reuse.grade == "full":
+            self.refusal = "reuse.grade is full"
+        else:
+            self._admit(model, tokenizer, make_store)
+        from ctxproc.llm.packed import pack
+
+        pack(model)  # after the weights' fingerprint
+
+    def _admit(
+        self,
+        model: Any,  # noqa: ANN401
+        tokenizer: HfTokenizer,
+        make_store: Callable[[torch.device], KVStore],
+    ) -> None:
+        from ctxproc.llm import gate
+        from ctxproc.llm.engine import Engine
+        from ctxproc.llm.kv_key import fingerprint
+        from ctxproc.llm.link import Rotation
+
+        try:
+            admission = gate.admit(model)
+        except gate.Refused as refused:
+            self.refusal = str(refused)
+            if self._reuse.grade != "exact":
+                raise ModelError(self.refused(f"reuse.grade {self._reuse.grade}")) from refused
+            return
+        self.reach = admission.reach
+        root = fingerprint(model, tokenizer.inner, admission.layout.dtype)
+        store = make_store(self.device)
+        self.engine = Engine(model, admission.layout, admission.kernel, store, root, admission.ragged)
+        if self._reuse.grade == "link-k":
+            try:
+                self._rotation = Rotation(model, self._reuse.link_tokens)
+                self._rotation.check(self.engine)
+            except ModelError as error:
+                raise ModelError(f"model {self.name} cannot do reuse.grade link-k: {error}") from error
+
+    def warm(self, prompts: Sequence[TokenPrompt]) -> Warmed:
+        """Read all chains of the prompts into the store.
+
+        Raises:
+            ModelError: the engine does not read this model.
+        """
+        if self.engine is None:
+            raise ModelError(self.refused("reuse"))
+        total = Warmed()
+        for batch in self.batches(prompts, [0] * len(prompts)):
+            chains = {chain for i in batch for chain in chains_of(prompts[i], self._reuse.grade)}
+            nodes = {node.key: node for chain in sorted(chains) for node in self.engine.path(chain)}
+            _, computed = self.engine.read(list(nodes.values()))
+            tokens = sum(len(nodes[key].ids) for key in computed)
+            total += Warmed(len(computed), len(nodes) - len(computed), tokens)
+        return total
+
+    def refused(self, what: str) -> str:
+        """One line: why the engine does not do something for this model."""
+        return f"model {self.name} cannot do {what}: {self.refusal}"
+
+    def reads(self, tokens: int) -> bool:
+        """Whether the engine reads sequences of so many tokens."""
+        return self.engine is not None and (self.reach is None or tokens <= self.reach)
+
+    def batches(self, prompts: Sequence[TokenPrompt], new_tokens: Sequence[int]) -> list[list[int]]:
+        """Places of prompts that run together; prompts that share segments are neighbours.
+
+        Args:
+            prompts: in any order.
+            new_tokens: how many may follow each.
+        """
+        lengths = [len(prompt.ids) + new for prompt, new in zip(prompts, new_tokens, strict=True)]
+        plain = [i for i, length in enumerate(lengths) if not self.reads(length)]
+        limit = PLAIN_TOKENS.get(self.device.type, PLAIN_TOKENS["other"]) if self.forward.keeps else 1
+        found = [[plain[j] for j in batch] for batch in batches([lengths[i] for i in plain], limit)]
+        rest = sorted(set(range(len(prompts))) - set(plain), key=lambda i: (prompts[i].chain, i))
+        if self.engine is None:
+            return found
+        room = max(self._reuse.ram_bytes, self._reuse.device_bytes) // self.engine.layout.token_bytes
+        total = room
+        for i in rest:
+            if total + lengths[i] > room or len(found[-1]) == ROWS:
+                found.append([])
+                total = 0
+            found[-1].append(i)
+            total += lengths[i]
+        return found
+
+    def open(self, prompts: Sequence[TokenPrompt], new_tokens: int, grade: Grade | None = None) -> Opened:
+        """Rows for the prompts of one batch, nothing of their tails read yet."""
+        if not all(self.reads(len(prompt.ids) + new_tokens) for prompt in prompts):
+            rows = PlainBatch(self.forward, self.device)
+            return Opened(rows, [tuple(p.ids) for p in prompts], [0] * len(prompts), ["full"] * len(prompts))
+        batch, grades = self._open(prompts, new_tokens, grade or self._reuse.grade)
+        return Opened(batch, [prompt.tail for prompt in prompts], batch.reused, grades)
+
+    def open_batch(self, prompts: Sequence[TokenPrompt], new_tokens: int) -> Batch:
+        """The rows of `open` where the engine reads them all."""
+        return self._open(prompts, new_tokens, self._reuse.grade)[0]
+
+    def _open(self, prompts: Sequence[TokenPrompt], new_tokens: int, grade: Grade) -> tuple[Batch, list[Grade]]:
+        from ctxproc.llm.batch import Row, open_batch
+        from ctxproc.llm.packing import Blend
+
+        assert self.engine is not None  # it reads them all
+        grades: list[Grade] = ["exact" if len(prompt.contexts) < 2 else grade for prompt in prompts]
+        rows = []
+        for prompt, its in zip(prompts, grades, strict=True):
+            chains = chains_of(prompt, its)
+            rows.append(Row(chains, prompt.tail, prompt.joints if its == "link-k" else None))
+        blend = Blend(self._reuse.temperature, self._reuse.scale) if "parallel+ape" in grades else None
+        return open_batch(self.engine, rows, new_tokens, blend, self._rotation), grades
+
+
+def chains_of(prompt: TokenPrompt, grade: Grade) -> tuple[Chain, ...]:
+    """What a row for this prompt sees: one chain if exact, else one for each context."""
+    return (prompt.chain,) if grade == "exact" else prompt.side_by_side
