@@ -1,0 +1,1 @@
+"""Programs that answer the same questions over the same document, each in a process of its own (`serve`)."""
