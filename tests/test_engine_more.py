@@ -497,7 +497,7 @@ def test_linked_chunks_share_what_was_not_computed_again(folder: Path) -> None:
     tokens = llm._framing.tokens(PROMPT)
     again = llm.generate([PROMPT], Sampling(2))[0]
     assert again.reused_tokens == len(tokens.prefix) + sum(map(len, tokens.contexts)) - 3
-    row = llm._loaded.open_batch([tokens], 1)
+    row = llm._loaded.open_batch([tokens], 1)[0]
     row.extend([tokens.tail])
     assert row.filled == [len(tokens.joints[1]) + 3 + len(tokens.tail)]
 

@@ -160,7 +160,8 @@ def test_the_order_of_windows_does_not_matter(architecture: str, load: Load) -> 
 def test_windows_are_reused_and_constrained_and_checked(load: Load) -> None:
     llm = load("qwen3")
     prompts = [window(), *(window(context) for context in CONTEXTS[:2])]
-    again = llm.decode_windows(prompts, NBCE(), GREEDY)
+    first, again = (llm.decode_windows(prompts, NBCE(), GREEDY) for _ in range(2))
+    assert first.text == again.text
     assert again.reused_tokens == sum(len(s) for p in prompts for s in llm._framing.tokens(p).chain)
     choices = ("the keeper", "the bell")
     chosen = llm.decode_windows(prompts, NBCE(), Sampling(20, constraint=Constraint(choices=choices)))

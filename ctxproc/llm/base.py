@@ -75,12 +75,13 @@ class Generation:
 class LogLikelihood:
     """log p(continuation | prompt) in nats: the sum over its tokens, and how many there are.
 
-    ``reused_tokens`` of the prompt were not computed again for it.
+    ``reused_tokens`` of the prompt were not computed again for it; ``grade`` as `Generation.grade`.
     """
 
     total: float
     tokens: int
     reused_tokens: int = 0
+    grade: str = "full"
 
     @property
     def mean(self) -> float:

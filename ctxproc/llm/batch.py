@@ -76,13 +76,15 @@ def open_batch(
     reused, sights = [], []
     for row, its in zip(rows, paths, strict=True):
         nodes = {node.key: node for path in its for node in path}
-        reused.append(sum(len(node.ids) for key, node in nodes.items() if key not in computed))
-        computed.difference_update(nodes)
+        again: dict[str, int] = {}
         if row.joints is not None and rotation is not None:
             sights.append(linked(its, row.joints, entries, rotation))
-            reused[-1] -= len(sights[-1].lead) - sum(map(len, row.joints))
+            again = {path[-1].key: rotation.link_tokens for path in its[1:]}
         else:
             sights.append(Sight(in_sight(its, entries), row.start))
+        kept = (max(0, len(node.ids) - again.get(key, 0)) for key, node in nodes.items() if key not in computed)
+        reused.append(sum(kept))
+        computed.difference_update(nodes)
     longest = max((len(sight.lead) + len(row.tail) for sight, row in zip(sights, rows, strict=True)), default=0)
     return Batch(engine, sights, longest + new_tokens, blend, reused)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Rows(Protocol):
-    """Rows that go on together: `engine.Batch`, or `plain.PlainBatch`."""
+    """Rows that go on together: `batch.Batch`, or `plain.PlainBatch`."""
 
     def extend(self, tokens: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> torch.Tensor:
         """Append tokens to rows (None: all), and the logits (rows, vocabulary) of each one's last token."""

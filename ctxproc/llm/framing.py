@@ -77,13 +77,17 @@ class Framing:
                 continue
             encode = self._tokenizer.encode_first if begins else self._tokenizer.encode
             ids = tuple(encode(segment.text))
+            if not ids:
+                continue
             begins = False
             if segment.role == "prefix":
                 prefix += ids
             elif segment.role == "task":
                 tail += ids
-            elif segment.field is None:
+            elif segment.field is None and contexts:
                 joint += ids
+            elif segment.field is None:
+                prefix += ids
             else:
                 contexts.append(ids)
                 joints.append(joint)

@@ -95,9 +95,9 @@ def admit(model: Any, kernel: Kernel | None = None) -> Admission:  # noqa: ANN40
     ragged = None
     rows = trial_rows(config.vocab_size)
     wanted = plain_logits(model, rows)
-    register()
-    set_attention(model, NAME)
     try:
+        register()
+        set_attention(model, NAME)
         layout, windows, asked = probe(model, config)
         longest = max(row.start + len(row.tail) + 1 for row in rows)
         if windows and min(windows) < longest:

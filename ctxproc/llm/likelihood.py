@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ctxproc.llm.base import LogLikelihood
 from ctxproc.llm.engine import packs
 from ctxproc.llm.framing import TokenPrompt, Tokens
 from ctxproc.llm.plain import Forward, batches, pad_left
@@ -13,7 +14,6 @@ from ctxproc.llm.plain import Forward, batches, pad_left
 if TYPE_CHECKING:
     import torch
 
-    from ctxproc.llm.batch import Batch
     from ctxproc.llm.loaded import Loaded
 
 LOGITS = 2**26
@@ -21,13 +21,13 @@ LOGITS = 2**26
 PLAIN_TOKENS = 4096
 
 
-def score(loaded: Loaded, prompts: Sequence[TokenPrompt], tails: Sequence[Tokens]) -> list[tuple[float, int]]:
-    """The log p(tail | prompt) of each pair in nats, and tokens of the prompt not computed for it; no tail is empty."""
-    totals: dict[int, tuple[float, int]] = {}
+def score(loaded: Loaded, prompts: Sequence[TokenPrompt], tails: Sequence[Tokens]) -> list[LogLikelihood]:
+    """The likelihood of each tail behind its prompt; no tail is empty."""
+    totals: dict[int, LogLikelihood] = {}
     plain = [i for i, prompt in enumerate(prompts) if not loaded.reads(len(prompt.ids) + len(tails[i]))]
     if plain:
         found = plainly(loaded.forward, [prompts[i] for i in plain], [tails[i] for i in plain], loaded.device)
-        totals.update((i, (total, 0)) for i, total in zip(plain, found, strict=True))
+        totals.update((i, LogLikelihood(total, len(tails[i]))) for i, total in zip(plain, found, strict=True))
     rest = [i for i in range(len(prompts)) if i not in totals]
     for batch in loaded.batches([prompts[i] for i in rest], [len(tails[i]) for i in rest]) if rest else []:
         members = [rest[j] for j in batch]
@@ -37,12 +37,12 @@ def score(loaded: Loaded, prompts: Sequence[TokenPrompt], tails: Sequence[Tokens
     return [totals[i] for i in range(len(prompts))]
 
 
-def by_engine(loaded: Loaded, prompts: Sequence[TokenPrompt], tails: Sequence[Tokens]) -> list[tuple[float, int]]:
+def by_engine(loaded: Loaded, prompts: Sequence[TokenPrompt], tails: Sequence[Tokens]) -> list[LogLikelihood]:
     """One batch of `score`: each prompt is read once, and what follows a tail's first token is forked from it."""
     import torch
 
     places = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
-    batch: Batch = loaded.open_batch(list(places), 0)
+    batch, grades = loaded.open_batch(list(places), 0)
     parents = [places[prompt] for prompt in prompts]
     after = batch.extend([prompt.tail for prompt in places])
     totals = [float(nats(after[row], tail[0])) for row, tail in zip(parents, tails, strict=True)]
@@ -58,7 +58,10 @@ def by_engine(loaded: Loaded, prompts: Sequence[TokenPrompt], tails: Sequence[To
         batch.reused[row] if first[row] == i else len(prompt.ids)
         for i, (row, prompt) in enumerate(zip(parents, prompts, strict=True))
     ]
-    return list(zip(totals, reused, strict=True))
+    return [
+        LogLikelihood(total, len(tail), its, grades[row])
+        for total, tail, its, row in zip(totals, tails, reused, parents, strict=True)
+    ]
 
 
 def plainly(
@@ -68,7 +71,7 @@ def plainly(
     import torch
 
     totals: dict[int, float] = {}
-    limit = PLAIN_TOKENS if forward.keeps else 1
+    limit = 1 if forward.alone else PLAIN_TOKENS
     share = limit * forward.vocabulary / LOGITS  # a tail's logits, as tokens of a batch
     costs = [
         max(len(prompt.ids) + len(tail), math.ceil((len(tail) + 1) * share))

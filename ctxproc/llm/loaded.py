@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ctxproc.errors import ModelError
 from ctxproc.llm.base import Warmed
 from ctxproc.llm.framing import TokenPrompt, Tokens
-from ctxproc.llm.plain import Forward, PlainBatch, batches
+from ctxproc.llm.plain import Apart, Forward, PlainBatch, batches
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,8 @@ class Loaded:
             self._admit(model, tokenizer, make_store)
         from ctxproc.llm.packed import pack
 
-        pack(model)  # after the weights' fingerprint
+        if self.engine is not None:  # other models may read a layer's weight themselves
+            pack(model)  # after the weights' fingerprint
 
     def _admit(
         self,
@@ -116,6 +117,7 @@ class Loaded:
         if self.engine is None:
             raise ModelError(self.refused("reuse"))
         total = Warmed()
+        prompts = [prompt for prompt in prompts if self.reads(len(prompt.ids))]
         for batch in self.batches(prompts, [0] * len(prompts)):
             chains = {chain for i in batch for chain in chains_of(prompts[i], self._reuse.grade)}
             nodes = {node.key: node for chain in sorted(chains) for node in self.engine.path(chain)}
@@ -141,32 +143,39 @@ class Loaded:
         """
         lengths = [len(prompt.ids) + new for prompt, new in zip(prompts, new_tokens, strict=True)]
         plain = [i for i, length in enumerate(lengths) if not self.reads(length)]
-        limit = PLAIN_TOKENS.get(self.device.type, PLAIN_TOKENS["other"]) if self.forward.keeps else 1
+        limit = PLAIN_TOKENS.get(self.device.type, PLAIN_TOKENS["other"]) if not self.forward.alone else 1
         found = [[plain[j] for j in batch] for batch in batches([lengths[i] for i in plain], limit)]
         rest = sorted(set(range(len(prompts))) - set(plain), key=lambda i: (prompts[i].chain, i))
         if self.engine is None:
             return found
-        room = max(self._reuse.ram_bytes, self._reuse.device_bytes) // self.engine.layout.token_bytes
-        total = room
+        budget = self._reuse.ram_bytes if self.device.type == "cpu" else self._reuse.device_bytes
+        room = budget // self.engine.layout.token_bytes
+        own = [len(prompt.tail) + new for prompt, new in zip(prompts, new_tokens, strict=True)]
+        batch: list[int] = []
+        cached = longest = 0  # of the batch; each of its rows has room for the longest tail
         for i in rest:
-            if total + lengths[i] > room or len(found[-1]) == ROWS:
-                found.append([])
-                total = 0
-            found[-1].append(i)
-            total += lengths[i]
+            cached += lengths[i] - own[i]
+            longest = max(longest, own[i])
+            if not batch or len(batch) == ROWS or cached + longest * (len(batch) + 1) > room:
+                batch = []
+                found.append(batch)
+                cached, longest = lengths[i] - own[i], own[i]
+            batch.append(i)
         return found
 
     def open(self, prompts: Sequence[TokenPrompt], new_tokens: int, grade: Grade | None = None) -> Opened:
         """Rows for the prompts of one batch, nothing of their tails read yet."""
-        if not all(self.reads(len(prompt.ids) + new_tokens) for prompt in prompts):
-            rows = PlainBatch(self.forward, self.device)
+        if grade is None and not all(self.reads(len(prompt.ids) + new_tokens) for prompt in prompts):
+            apart = len(prompts) > 1 and self.forward.alone
+            single = [PlainBatch(self.forward, self.device) for _ in (prompts if apart else prompts[:1])]
+            rows: Rows = Apart(single) if apart else single[0]
             return Opened(rows, [tuple(p.ids) for p in prompts], [0] * len(prompts), ["full"] * len(prompts))
         batch, grades = self._open(prompts, new_tokens, grade or self._reuse.grade)
         return Opened(batch, [prompt.tail for prompt in prompts], batch.reused, grades)
 
-    def open_batch(self, prompts: Sequence[TokenPrompt], new_tokens: int) -> Batch:
-        """The rows of `open` where the engine reads them all."""
-        return self._open(prompts, new_tokens, self._reuse.grade)[0]
+    def open_batch(self, prompts: Sequence[TokenPrompt], new_tokens: int) -> tuple[Batch, list[Grade]]:
+        """The rows of `open` where the engine reads them all, and their grades."""
+        return self._open(prompts, new_tokens, self._reuse.grade)
 
     def _open(self, prompts: Sequence[TokenPrompt], new_tokens: int, grade: Grade) -> tuple[Batch, list[Grade]]:
         from ctxproc.llm.batch import Row, open_batch

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class TransformersLLM(WindowedLLM):
-    """A causal language model of transformers.
+    """A causal language model of transformers. One thread at a time may use it.
 
     Args:
         name: a folder with ``config.json``, tokenizer and safetensors, a GGUF file, or a hub name.
@@ -146,6 +146,8 @@ class TransformersLLM(WindowedLLM):
 
     def decode_windows(self, prompts: Sequence[Prompt], merge: Merge, sampling: Sampling) -> Generation:
         """As `WindowedLLM.decode_windows`; sampled after the merge, with ``sampling``."""
+        if not prompts:
+            raise ConfigError("windows: there is none to decode from")
         windows = [self._fitting(prompt, sampling.max_new_tokens) for prompt in prompts]
         opened = self._loaded.open(windows, sampling.max_new_tokens)
         reply, guides = self._reply(sampling), self._guides(sampling, 1)
@@ -159,7 +161,7 @@ class TransformersLLM(WindowedLLM):
             reply.tokens,
             sum(opened.reused),
             reply.finish,
-            grade=opened.grades[0],
+            grade=next((grade for grade in opened.grades if grade != "exact"), "exact"),
             weights=tuple(rows.weights),
         )
 
@@ -194,8 +196,8 @@ class TransformersLLM(WindowedLLM):
         wanted = [i for i, tail in enumerate(tails) if tail]
         if wanted:
             scores = score(self._loaded, [heads[i] for i in wanted], [tails[i] for i in wanted])
-            for i, (total, reused) in zip(wanted, scores, strict=True):
-                results[i] = LogLikelihood(total, len(tails[i]), reused)
+            for i, found in zip(wanted, scores, strict=True):
+                results[i] = found
         return results
 
     def _fitting(self, prompt: Prompt, reserved: int) -> TokenPrompt:

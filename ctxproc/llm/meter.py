@@ -88,8 +88,7 @@ class Meter(LLM):
     def _called(self, prompt: Prompt, made: Generation) -> None:
         self._add(made.prompt_tokens, made.new_tokens, made.reused_tokens)
         self._grades.add(made.grade)
-        for notice in self._llm.notices():
-            self._trace.emit(Noted(notice))
+        self._pass_on_notices()
         self._trace.emit(
             Called(
                 prompt.step,
@@ -116,6 +115,7 @@ class Meter(LLM):
             text = "".join(pieces)
             spent = self._llm.count_tokens(prompt), self._llm.tokenizer.count(text), 0
             self._add(*spent)
+            self._pass_on_notices()
             self._trace.emit(Called(prompt.step, segments(prompt), text, *spent))
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[LogLikelihood]:
@@ -126,10 +126,16 @@ class Meter(LLM):
         """
         self._check(prompts, sum(map(self._llm.tokenizer.count, continuations)))
         scores = self._llm.score(prompts, continuations)
+        self._pass_on_notices()
         for prompt, continuation, score in zip(prompts, continuations, scores, strict=True):
             self._add(self._llm.count_tokens(prompt) + score.tokens, 0, score.reused_tokens)
+            self._grades.add(score.grade)
             self._trace.emit(Scored(prompt.step, segments(prompt), continuation, score.total, score.tokens))
         return scores
+
+    def _pass_on_notices(self) -> None:
+        for notice in self._llm.notices():
+            self._trace.emit(Noted(notice))
 
     def _check(self, prompts: Sequence[Prompt], extra_tokens: int) -> None:
         calls = self._calls + len(prompts)

@@ -24,7 +24,7 @@ class PackedLinear(torch.nn.Module):
     def __init__(self, layer: torch.nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features, self.bias = layer.in_features, layer.out_features, layer.bias
-        self.weight = torch.zeros((), dtype=layer.weight.dtype).expand(layer.weight.shape)
+        self.weight = torch.full((), float("nan"), dtype=layer.weight.dtype).expand(layer.weight.shape)
         self._blocks = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:

@@ -50,15 +50,20 @@ class Forward:
     Attributes:
         keeps: whether it keeps keys and values between calls; if not, rows must run one by one (state space models and
             other architectures without ``past_key_values``), and every token is computed again at every step.
+        alone: rows must run one by one, since a longer one beside them would change them (or nothing is kept).
         generation_config: the model's; only its end tokens are used.
         vocabulary: the width of its logits.
     """
 
     def __init__(self, model: Any) -> None:  # noqa: ANN401  (models share only Module)
+        from ctxproc.llm.gate import rope_parameters
+
         self._model = model
         self._attention: str = model.config._attn_implementation
         self._known = inspect.signature(model.forward).parameters
         self.keeps = "past_key_values" in self._known
+        kinds = {rope.get("rope_type") for rope in rope_parameters(model.config.get_text_config(decoder=True))}
+        self.alone = not self.keeps or bool(kinds & {"dynamic", "longrope"})
         self.generation_config: object = getattr(model, "generation_config", None)
         self.vocabulary: int = model.config.get_text_config(decoder=True).vocab_size
 
@@ -100,6 +105,20 @@ def own_attention(model: Any, name: str) -> Iterator[None]:  # noqa: ANN401
     finally:
         with quiet():
             model.set_attn_implementation(before)
+
+
+class Apart:
+    """Rows that must not run together, as if they did."""
+
+    def __init__(self, rows: Sequence[PlainBatch]) -> None:
+        self._rows = rows
+
+    def extend(self, tokens: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> torch.Tensor:
+        """As `PlainBatch.extend`."""
+        import torch
+
+        places = range(len(self._rows)) if rows is None else rows
+        return torch.cat([self._rows[row].extend([new]) for row, new in zip(places, tokens, strict=True)])
 
 
 class PlainBatch:
