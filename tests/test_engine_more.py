@@ -485,7 +485,7 @@ def test_adaptive_encoding_gets_both_of_its_settings(folder: Path) -> None:
     reuse = ReuseSettings(grade="parallel+ape", temperature=0.7, scale=0.8)
     llm = TransformersLLM(str(folder), device="cpu", dtype="float32", reuse=reuse)
     tokens = llm._framing.tokens(PROMPT)
-    blend = llm._loaded.open_batch([tokens], 1)._blend
+    blend = llm._loaded.open_batch([tokens], 1)[0]._blend
     assert blend is not None and (blend.temperature, blend.scale) == (0.7, 0.8)
     assert llm._loaded._open([tokens], 1, "parallel")[0]._blend is None
 
