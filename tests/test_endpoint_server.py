@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -28,7 +29,8 @@ from tests import models
 from tests.endpoint_server import loopback_only
 
 pytestmark = pytest.mark.skipif(
-    not is_serve_available(), reason="transformers serve needs fastapi, uvicorn and openai: pip install ctxproc[dev]"
+    not (is_serve_available() and find_spec("accelerate")),
+    reason="transformers serve needs accelerate, fastapi, uvicorn and openai: pip install ctxproc[dev]",
 )
 
 SERVE = "from transformers.cli.transformers import main; main()"

@@ -11,6 +11,7 @@ import models
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformers import DynamicCache
 
 from ctxproc.config import ReuseSettings
@@ -124,6 +125,25 @@ def test_tied_weights_small_ones_and_other_formats_stay_as_they_are() -> None:
     wide = bare(dtype=torch.float32, tie_word_embeddings=False, **WIDE)
     assert packed.pack(wide) == 0
     assert type(wide.lm_head) is torch.nn.Linear
+
+
+@needs_packing
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux to see what is mapped")
+def test_a_packed_model_keeps_no_weight_file_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mapped() -> bool:
+        return "model.safetensors" in Path("/proc/self/maps").read_text()
+
+    folder = models.build(tmp_path, "llama", **WIDE)
+    save_file(
+        {k: v.bfloat16() for k, v in load_file(folder / "model.safetensors").items()}, folder / "model.safetensors"
+    )
+    before: list[bool] = []
+    pack = packed.pack
+    monkeypatch.setattr(packed, "pack", lambda model: before.append(mapped()) or pack(model))
+    llm = read(folder, dtype="bfloat16")
+    model = llm._loaded.forward._model
+    assert any(isinstance(module, packed.PackedLinear) for module in model.modules())
+    assert before == [True] and not mapped()
 
 
 @needs_packing

@@ -52,7 +52,15 @@ def pack(model: Any) -> int:  # noqa: ANN401  (models share only Module)
                 if suits(layer) and owners[id(layer.weight)] == 1 and (new := laid_out(layer)):
                     setattr(parent, name, new)
                     packed += 1
+    if packed:
+        let_go_of_files(model)
     return packed
+
+
+def let_go_of_files(model: Any) -> None:  # noqa: ANN401
+    """Copy what is left out of the mapped weight files, which else stay in memory as long as one tensor lies in them."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
 
 
 def suits(layer: Any) -> bool:  # noqa: ANN401
