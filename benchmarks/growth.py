@@ -14,7 +14,7 @@ OURS = Contestant("ours", "ours", (), "pip install ctxproc")
 WHOLE = Contestant("whole prompt", "plain", (), "pip install transformers", {"kind": "whole"})
 WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128)
 MAPPED = 64
-COMPARED = 8  # windows up to which the document and the whole prompt are read; more are filled with random numbers
+COMPARED = 2  # windows up to which the document and the whole prompt are read; more are filled with random numbers
 MEMORY_WINDOWS = 64
 
 
