@@ -8,7 +8,8 @@
     └── RunError              the work itself failed (exit 1)
         ├── ModelError        a model cannot be loaded or used
         ├── PromptTooLongError    a prompt does not fit the window; says by how many tokens
-        └── LimitError        a hard limit (calls, tokens, bytes) was reached
+        ├── LimitError        a hard limit (calls, tokens, bytes) was reached
+        └── ReplayError       a run cannot be shown again, or gone on with, from its trace
 
 Anything else that escapes is a bug.
 """
@@ -66,3 +67,7 @@ class PromptTooLongError(RunError):
 
 class LimitError(RunError):
     """A hard limit of the settings was reached."""
+
+
+class ReplayError(RunError):
+    """A run cannot be shown again, or gone on with, from its trace."""

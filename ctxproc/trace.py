@@ -18,13 +18,15 @@ from ctxproc.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run begins."""
+    """A run begins: ``task`` is its name and parameters, ``sources`` are (path or name, sha256 of the bytes)."""
 
     run: str
     question: str
     strategy: str
     model: str
     settings: dict[str, object]
+    task: dict[str, object] = field(default_factory=dict)
+    sources: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,37 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The chunks that the strategy gets: source, start, end, score of each; ``of`` is how many there were."""
+    """The chunks that the strategy gets: source, start, end, score of each; none are named where it gets all.
+
+    ``of`` is how many there were.
+    """
 
     chunks: tuple[tuple[str, int, int, float], ...]
     of: int
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A strategy kept these chunks (source, start, end, score); ``by`` says at which step and for which query."""
+
+    by: str
+    chunks: tuple[tuple[str, int, int, float], ...]
+
+
+Segments = tuple[tuple[str, str | None, str], ...]
+"""The segments of a prompt: (role, field, text)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Called:
-    """One prompt and what the model made of it; ``segments`` are (role, field, text), ``grade`` as `Generation.grade`."""
+    """One prompt and what the model made of it.
+
+    ``grade`` is as `Generation.grade`; ``tokens`` are (text, log-probability), where they were asked for; ``seconds`` is
+    its share of the time of the calls it was made with; ``way`` is "generate", "stream" or "parallel".
+    """
 
     step: str
-    segments: tuple[tuple[str, str | None, str], ...]
+    segments: Segments
     text: str
     prompt_tokens: int
     new_tokens: int
@@ -75,6 +96,33 @@ class Called:
     confidence: float | None = None
     quote: str | None = None
     grade: str = "full"
+    finish: str = "stop"
+    seconds: float = 0.0
+    way: str = "generate"
+    tokens: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One text decoded from several windows.
+
+    ``weights`` and ``entropies`` are those of each token over the windows, as in `Generation`; ``merge`` says how the
+    windows' logits became one.
+    """
+
+    step: str
+    windows: tuple[Segments, ...]
+    merge: str
+    text: str
+    tokens: tuple[tuple[str, float], ...]
+    weights: tuple[tuple[float, ...], ...]
+    entropies: tuple[tuple[float, ...], ...]
+    prompt_tokens: int
+    new_tokens: int
+    reused_tokens: int
+    grade: str = "full"
+    finish: str = "stop"
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +130,13 @@ class Scored:
     """One prompt, a continuation, and its log-likelihood in nats."""
 
     step: str
-    segments: tuple[tuple[str, str | None, str], ...]
+    segments: Segments
     continuation: str
     total: float
     tokens: int
+    reused_tokens: int = 0
+    grade: str = "full"
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +156,34 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Streamed:
+    """So much more of the answer's text. Not kept in trace files."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The run ended with this answer, as ``--json`` prints it."""
 
     answer: dict[str, object]
 
 
-Event = Started | Loaded | Skipped | Split | Selected | Called | Scored | Noted | Progress | Answered
+Event = (
+    Started
+    | Loaded
+    | Skipped
+    | Split
+    | Selected
+    | Kept
+    | Called
+    | Decoded
+    | Scored
+    | Noted
+    | Progress
+    | Streamed
+    | Answered
+)
 Listener = Callable[[Event], None]
 
 
@@ -157,7 +229,7 @@ def written(path: Path) -> Iterator[Listener]:
         raise UsageError(f"cannot write the trace {path}: {error.strerror}; name another file") from error
 
     def write(event: Event) -> None:
-        if not isinstance(event, Progress):
+        if not isinstance(event, (Progress, Streamed)):
             file.write(to_json(event) + "\n")
             file.flush()
 

@@ -52,7 +52,11 @@ def completion(text: object, finish: str | None = "stop", **usage: object) -> di
 def events(*pieces: str, finish: str | None = "stop", key: str = "delta") -> bytes:
     """A stream with these texts."""
     made = [{"choices": [{key: {"content": piece}, "finish_reason": None}]} for piece in pieces]
-    made.append({"choices": [{key: {}, "finish_reason": finish}]})
+    return stream(*made, {"choices": [{key: {}, "finish_reason": finish}]})
+
+
+def stream(*made: object) -> bytes:
+    """A stream of these events."""
     return b"".join(b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n" for event in made)
 
 
@@ -143,8 +147,17 @@ def running() -> Iterator[Scripted]:
         thread.join()
 
 
-def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connecting to anything but 127.0.0.1 fails the test."""
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    """A server with the default routes."""
+    with running() as script:
+        yield script
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting to anything but 127.0.0.1 fails the test; no key is at hand."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     connect = socket.socket.connect
 
     def checked(self: socket.socket, address: tuple[object, ...]) -> None:

@@ -12,7 +12,7 @@ from helpers import chunks_of, job_of
 from ctxproc import BuiltinReader, Library
 from ctxproc.config import resolve
 from ctxproc.errors import PromptTooLongError
-from ctxproc.llm.base import Sampling
+from ctxproc.llm.base import Sampling, finished
 from ctxproc.llm.builtin import whole_words
 from ctxproc.prompt import Prompt, template
 
@@ -30,7 +30,7 @@ def reader() -> BuiltinReader:
 
 
 def asked(question: str, *contexts: str) -> Prompt:
-    return template("stuff.answer").fill(contexts, {"question": question})
+    return template("answer").fill(contexts, {"question": question})
 
 
 def test_it_answers_by_quoting_with_a_calibrated_confidence(reader: BuiltinReader) -> None:
@@ -41,7 +41,10 @@ def test_it_answers_by_quoting_with_a_calibrated_confidence(reader: BuiltinReade
     assert found.confidence is not None and absent.confidence is not None
     assert found.confidence > 0.5 > absent.confidence
     assert (found.new_tokens, found.prompt_tokens) == (0, reader.count_tokens(prompts[0]))
-    assert list(reader.stream(prompts[0], Sampling())) == ["Maren Oduya"]
+    told: list[str] = []
+    logprobs = Sampling(logprobs=True)
+    assert finished(reader.stream(prompts[0], logprobs), told.append) == reader.generate(prompts[:1], logprobs)[0]
+    assert told == ["Maren Oduya"] and reader.generate(prompts[:1], logprobs)[0].tokens == ()
 
 
 @pytest.mark.parametrize(

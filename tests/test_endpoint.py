@@ -7,7 +7,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ import pytest
 import ctxproc
 from ctxproc.config import Settings
 from ctxproc.errors import ConfigError, ModelError, PromptTooLongError
-from ctxproc.llm.base import Generation, LogLikelihood, Sampling
+from ctxproc.llm.base import Generation, LogLikelihood, Sampling, Token, finished
 from ctxproc.llm.constraint import Constraint
 from ctxproc.llm.endpoint import EndpointLLM
 from ctxproc.llm.endpoint_tokenizer import ByteTokenizer
@@ -31,22 +31,11 @@ from tests.endpoint_server import (
     chat,
     completion,
     events,
-    loopback_only,
     prompt_of,
-    running,
+    stream,
 )
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    loopback_only(monkeypatch)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[Scripted]:
-    with running() as script:
-        yield script
+from tests.endpoint_server import no_network as no_network
+from tests.endpoint_server import server as server
 
 
 def prompt(*texts: str) -> Prompt:
@@ -171,6 +160,73 @@ def test_a_stream_may_be_cut_anywhere(server: Scripted) -> None:
         )
         assert list(EndpointLLM(server.url).stream(prompt("x"), Sampling())) == ["né", "e 🌍", "!\n"]
     assert server.sent(CHAT)[-1]["stream"] is True
+
+
+def streamed(server: Scripted, raw: bytes, sampling: Sampling) -> tuple[list[str], Generation, int]:
+    """The pieces, the generation, and the prompt's tokens as counted here."""
+    server.routes[CHAT] = lambda request: Answer(iter([raw])) if request.body.get("stream") else chat("")
+    llm, told = EndpointLLM(server.url), list[str]()
+    return told, finished(llm.stream(prompt("x"), sampling), told.append), llm.count_tokens(prompt("x"))
+
+
+USAGE = {"prompt_tokens": 31, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 20}}
+
+
+def test_a_stream_returns_the_servers_counts(server: Scripted) -> None:
+    end = {"choices": [{"delta": {}, "finish_reason": "length"}]}
+    texts = [{"choices": [{"delta": {"content": text}}], "usage": None} for text in ("né", "e")]
+    wanted = Generation("née", 31, 4, 20, "length")
+    for tail in ((end, {"choices": [], "usage": USAGE}), ({**end, "usage": USAGE},)):
+        assert streamed(server, stream(*texts, *tail) + b"data: [DONE]\n\n", Sampling())[:2] == (["né", "e"], wanted)
+    assert server.sent(CHAT)[-1]["stream_options"] == {"include_usage": True}
+    for rest in (b"data: [DONE]\n\n", b""):
+        told, made, counted = streamed(server, stream(*texts, end) + rest, Sampling())
+        assert made == Generation("née", counted, 4, 0, "length")  # bytes are counted here
+    told, made, counted = streamed(server, stream(*texts, end), Sampling(stop=("é",)))
+    assert (told, made) == (["n"], Generation("n", counted, 1))
+
+
+LOGPROBS = [
+    ("a l", None, -0.5),
+    ("\ufffd", [0xC3], -1.0),
+    ("\ufffd", [0xA4], -0.25),
+    ("mp", None, -2.0),
+    ("<end>", None, -3),
+]
+
+
+def test_log_probabilities_come_with_the_text_that_each_token_made_certain(server: Scripted) -> None:
+    rows = [{"token": token, "bytes": raw, "logprob": value} for token, raw, value in LOGPROBS]
+    reply = {"choices": [{"message": {"content": "a lämp"}, "finish_reason": "stop", "logprobs": {"content": rows}}]}
+    server.routes[CHAT] = lambda _: reply
+    llm, asked = EndpointLLM(server.url), Sampling(logprobs=True)
+    tokens = (Token("a l", -0.5), Token("", -1.0), Token("ä", -0.25), Token("mp", -2.0), Token("", -3.0))
+    assert llm.generate([prompt("x")], asked)[0].tokens == tokens
+    assert server.sent(CHAT)[-1]["logprobs"] is True
+    cut = llm.generate([prompt("x")], replace(asked, stop=("mp",)))[0]
+    assert cut.text == "a lä" and cut.tokens == (*tokens[:3], Token("", -2.0))
+    held = llm.generate([prompt("x")], replace(asked, stop=("lämps",)))[0]
+    assert held.tokens == (Token("a ", -0.5), Token("", -1.0), Token("", -0.25), Token("", -2.0), Token("lämp", -3.0))
+    assert llm.generate([prompt("x")], Sampling())[0].tokens == () and "logprobs" not in server.sent(CHAT)[-1]
+    parts = [
+        {"choices": [{"delta": {"content": text}, "logprobs": {"content": rows[a:b]}, "finish_reason": end}]}
+        for text, a, b, end in (("a l", 0, 2, None), ("ämp", 2, 4, None), ("", 4, 5, "stop"))
+    ]
+    assert streamed(server, stream(*parts), asked)[1].tokens == tokens
+
+
+def test_tokens_that_do_not_spell_the_text_are_none(server: Scripted) -> None:
+    def tokens(text: str, names: list[str], values: object = None) -> tuple[Token, ...]:
+        given = {"tokens": names, "token_logprobs": [-1.0] * len(names) if values is None else values}
+        server.routes[COMPLETIONS] = lambda _: {"choices": [{"text": text, "finish_reason": "stop", "logprobs": given}]}
+        llm = EndpointLLM(server.url, api="completions")
+        return llm.generate([prompt("x")], Sampling(logprobs=True))[0].tokens
+
+    assert tokens("ab", ["a", "b"]) == (Token("a", -1.0), Token("b", -1.0))
+    assert tokens("ab", ["a", "c"]) == tokens("ab", ["a"]) == tokens("ab", []) == tokens("ab", ["a", "bc"]) == ()
+    assert server.sent(COMPLETIONS)[-1]["logprobs"] == 1
+    for wrong in ([-1.0], [-1.0, "x"], [-1.0, 0.5], [-1.0, None], [-1.0, True], "xy"):
+        assert tokens("ab", ["a", "b"], wrong) == ()
 
 
 def test_a_stream_of_completions_ends_without_done(server: Scripted) -> None:

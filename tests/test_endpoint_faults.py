@@ -30,24 +30,13 @@ from tests.endpoint_server import (
     Scripted,
     chat,
     events,
-    loopback_only,
     running,
 )
+from tests.endpoint_server import no_network as no_network
+from tests.endpoint_server import server as server
 
 KEY = "sk-secret-0123456789"
 PROMPT = Prompt((Segment("x", "task"),))
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    loopback_only(monkeypatch)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[Scripted]:
-    with running() as script:
-        yield script
 
 
 @pytest.fixture
@@ -298,7 +287,7 @@ def test_closing_a_stream_or_a_stop_string_hangs_up(server: Scripted) -> None:
     )
     stream = EndpointLLM(server.url).stream(PROMPT, Sampling())
     assert next(stream) == "first"
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert gone.wait(20)
     gone.clear()
     assert list(EndpointLLM(server.url).stream(PROMPT, Sampling(stop=("st",)))) == ["fir"]

@@ -26,7 +26,7 @@ from ctxproc.llm.local import TransformersLLM
 from ctxproc.prompt import Prompt, Segment
 from ctxproc.trace import Called, Event
 from tests import models
-from tests.endpoint_server import loopback_only
+from tests.endpoint_server import no_network as no_network
 
 pytestmark = pytest.mark.skipif(
     not (is_serve_available() and find_spec("accelerate")),
@@ -40,12 +40,6 @@ PROMPTS = [
     Prompt((Segment("été 🌍", "task"),)),
     Prompt((Segment("The keeper of the lamp. " * 12, "task"),)),
 ]
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    loopback_only(monkeypatch)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from transformers import DynamicCache
 
 from ctxproc.errors import ModelError
 from ctxproc.llm import gate
+from ctxproc.llm.base import Indent
 from ctxproc.llm.batch import Batch, Row, open_batch
 from ctxproc.llm.engine import Engine, Tokens, packs
 from ctxproc.llm.kernels import Kernel, MathKernel
@@ -294,6 +296,81 @@ def test_keys_that_cannot_be_moved_are_refused(architecture: str) -> None:
     one = subject(architecture)
     with pytest.raises(ModelError):
         Rotation(one.model, 4).check(one.engine)
+
+
+# Windows that end together (PCW with right indentation).
+
+
+@torch.inference_mode()
+def slow_right(one: Subject, contexts: Sequence[Tokens], tail: Tokens) -> torch.Tensor:
+    """Logits of the tail: every window is read by the model's own attention at its positions, and the caches are joined."""
+    windows = [[*PREFIX, *context] for context in contexts]
+    longest = max(map(len, windows))
+    first = next(i for i, window in enumerate(windows) if len(window) == longest)
+    whole = DynamicCache(config=one.model.config)
+    parts: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
+    with own_attention(one.model, one.own):
+        for window in windows:
+            cache = DynamicCache(config=one.model.config)
+            positions = torch.arange(longest - len(window), longest)[None]
+            one.model(torch.tensor([window]), position_ids=positions, past_key_values=cache, use_cache=True)
+            parts.append([(layer.keys, layer.values) for layer in cache.layers])
+        for layer in range(len(parts[0])):
+            kept = [[x[:, :, 0 if i == first else len(PREFIX) :] for x in part[layer]] for i, part in enumerate(parts)]
+            whole.update(torch.cat([k for k, _ in kept], 2), torch.cat([v for _, v in kept], 2), layer)
+        seen = sum(map(len, contexts)) + len(PREFIX)
+        out = one.model(
+            torch.tensor([list(tail)]),
+            position_ids=torch.arange(longest, longest + len(tail))[None],
+            attention_mask=torch.ones(1, seen + len(tail), dtype=torch.long),
+            past_key_values=whole,
+            use_cache=True,
+        )
+    logits: torch.Tensor = out.logits[0]
+    return logits
+
+
+def right(contexts: Sequence[Tokens], indent: Indent = "right") -> Row:
+    return Row(tuple((PREFIX, context) for context in contexts), TAILS[2], indent=indent)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox", "phi"])
+@pytest.mark.parametrize("order", [CHUNKS[:4], CHUNKS[3::-1], [CHUNKS[3], CHUNKS[0], CHUNKS[3]]])
+def test_windows_that_end_together_are_those_read_there(architecture: str, order: list[Tokens]) -> None:
+    one = subject(architecture, torch.float64)
+    wanted = slow_right(one, order, TAILS[2])
+    for _ in range(2):  # computed, then from the store
+        close(open_batch(one.engine, [right(order)], 1).extend_all([TAILS[2]])[0], wanted, 1e-10)
+    if architecture != "gpt2":
+        rotation = Rotation(one.model, 1)
+        rotation.check(one.engine)
+        # rotary tables are float32
+        close(open_batch(one.engine, [right(order)], 1, rotation=rotation).extend_all([TAILS[2]])[0], wanted, 1e-5)
+    left = open_batch(one.engine, [right(order, "left")], 1).extend_all([TAILS[2]])[0]
+    assert float((left - wanted).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_windows_of_one_length_and_a_single_one_know_no_indent(architecture: str) -> None:
+    one = subject(architecture, torch.float64)
+    for contexts in ([CHUNKS[1], CHUNKS[4]], [CHUNKS[3]]):
+        rows = [right(contexts), right(contexts, "left")]
+        ends, begins = (open_batch(one.engine, [row], 1).extend_all([TAILS[2]])[0] for row in rows)
+        assert torch.equal(ends, begins)
+        close(ends, slow_right(one, contexts, TAILS[2]), 1e-10)
+    close(ends, one.plain([*PREFIX, *CHUNKS[3], *TAILS[2]])[-len(TAILS[2]) :], 1e-10)
+
+
+def test_moved_windows_are_reused_and_those_read_anew_are_kept_apart() -> None:
+    one = subject("llama")
+    rotation, contexts = Rotation(one.model, 1), [CHUNKS[0], CHUNKS[3]]
+    tokens = len(PREFIX) + sum(map(len, contexts))
+    engine = one.fresh_engine()
+    assert open_batch(engine, [right(contexts, "left")], 1).reused == [0]
+    assert open_batch(engine, [right(contexts)], 1, rotation=rotation).reused == [tokens]
+    assert open_batch(engine, [right(contexts)], 1).reused == [tokens - len(CHUNKS[0])]
+    assert open_batch(engine, [right(contexts)], 1).reused == [tokens]
+    assert open_batch(engine, [Row(((PREFIX, CHUNKS[0]),), TAILS[0])], 1).reused == [len(PREFIX) + len(CHUNKS[0])]
 
 
 # What the engine refuses.

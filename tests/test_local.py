@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 
 from ctxproc.config import ReuseSettings
 from ctxproc.errors import ConfigError, ModelError, PromptTooLongError
-from ctxproc.llm import loaded
-from ctxproc.llm.base import Generation, Sampling
+from ctxproc.llm.base import Generation, Sampling, Token, finished
+from ctxproc.llm.constraint import Constraint
 from ctxproc.llm.decoding import Sampler
 from ctxproc.llm.hardware import bfloat16_speedup, choose_device, choose_dtype, describe
 from ctxproc.llm.local import TransformersLLM
-from ctxproc.llm.plain import Rows, batches, own_attention, pad_left
+from ctxproc.llm.plain import PLAIN_TOKENS, Rows, batches, own_attention, pad_left
 from ctxproc.llm.pretrained import Source, find, quiet
 from ctxproc.llm.tokenizer import Spelling
 from ctxproc.prompt import Prompt, Segment
@@ -192,6 +192,64 @@ def test_markers_in_documents_are_never_special(architecture: str, load: Callabl
     assert [token for token in ids_of(llm, hostile) if token in special] == plain
 
 
+def slow_tokens(llm: TransformersLLM, ids: list[int], count: int) -> list[Token]:
+    """Greedy tokens one by one: by how much each lengthens the text, and its share of a plain pass."""
+    tokens: list[Token] = []
+    new = slow_greedy(llm, ids, count)
+    for n, token in enumerate(new):
+        said = sum(len(before.text) for before in tokens)
+        text = slow_text(llm, new[: n + 1])
+        unfinished = text.endswith("\ufffd") and n + 1 < len(new) and new[n + 1] not in llm._ends
+        logs = slow_logits(llm, ids + new[:n])[-1].log_softmax(-1)
+        tokens.append(Token("" if unfinished else text[said:], float(logs[token])))
+    return tokens
+
+
+@every
+def test_every_token_comes_with_its_text_and_log_probability(
+    architecture: str, load: Callable[[str], TransformersLLM]
+) -> None:
+    llm = load(architecture)
+    asked = replace(GREEDY, logprobs=True)
+    for one, made, plain in zip(PROMPTS, llm.generate(PROMPTS, asked), llm.generate(PROMPTS, GREEDY), strict=True):
+        wanted = slow_tokens(llm, ids_of(llm, one), GREEDY.max_new_tokens)
+        assert [token.text for token in made.tokens] == [token.text for token in wanted]
+        assert [token.logprob for token in made.tokens] == pytest.approx([t.logprob for t in wanted], abs=1e-3)
+        assert without_reuse(replace(made, tokens=())) == without_reuse(plain)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2/full"])
+def test_a_stream_returns_what_generate_gives(architecture: str, load: Callable[[str], TransformersLLM]) -> None:
+    llm = load(architecture)
+    whole = llm.generate(PROMPTS[:1], HOT)[0].text
+    for sampling in (
+        HOT,
+        replace(HOT, logprobs=True),
+        replace(HOT, stop=(whole[2:4],)),
+        replace(HOT, max_new_tokens=0),
+    ):
+        wanted, told = llm.generate(PROMPTS[:1], sampling)[0], list[str]()
+        assert finished(llm.stream(PROMPTS[0], sampling), told.append) == wanted
+        assert "".join(told) == wanted.text and "" not in told
+
+
+def test_log_probabilities_are_the_models_whatever_is_sampled(load: Callable[[str], TransformersLLM]) -> None:
+    llm = load("qwen3")
+    greedy = llm.generate(PROMPTS[:1], replace(GREEDY, logprobs=True))[0]
+    cold = Sampling(9, temperature=0.01, top_k=2, top_p=0.5, logprobs=True)
+    assert without_reuse(llm.generate(PROMPTS[:1], cold)[0]) == without_reuse(greedy)
+    choices = ("a", "b")
+    made = llm.generate(PROMPTS[:1], Sampling(5, constraint=Constraint(choices=choices), logprobs=True))[0]
+    logits = slow_logits(llm, ids_of(llm, PROMPTS[0]))[-1]
+    possible = torch.tensor([llm.tokenizer.encode(choice)[0] for choice in choices])
+    assert made.text in choices and "".join(token.text for token in made.tokens) == made.text
+    assert made.tokens[0].logprob == pytest.approx(float(logits[possible].log_softmax(-1).max()), abs=1e-3)
+    bounded = Sampling(5, constraint=Constraint(choices=choices), stop=("ax", "bx"), logprobs=True)
+    assert llm.generate(PROMPTS[:1], bounded)[0].tokens[0].text == made.text  # held back until the choice was whole
+    held = llm.generate(PROMPTS[:1], replace(GREEDY, logprobs=True, stop=(greedy.text[1:] + "never",)))[0]
+    assert held.text == greedy.text == "".join(token.text for token in held.tokens)  # held back until the end
+
+
 def test_sampling_is_seeded_per_prompt_and_leaves_the_global_state(load: Callable[[str], TransformersLLM]) -> None:
     llm = load("llama")
     state = torch.random.get_rng_state()
@@ -293,10 +351,10 @@ def test_closing_a_stream_ends_the_work(load: Callable[[str], TransformersLLM]) 
     llm = load("gpt2")
     calls: list[int] = []
     handle = model_of(llm).register_forward_pre_hook(lambda *_: calls.append(1))
-    pieces: Iterator[str] = llm.stream(PROMPTS[0], Sampling(100))
+    pieces = llm.stream(PROMPTS[0], Sampling(100))
     next(pieces)
     done = len(calls)
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     assert list(pieces) == [] and len(calls) == done < 10
     handle.remove()
 
@@ -328,7 +386,7 @@ def test_many_prompts_in_many_batches_keep_their_order(
     expected = [llm.generate([one], GREEDY)[0] for one in many]
     scores = [llm.score([one], ["the " * (i + 1)])[0] for i, one in enumerate(many)]
     monkeypatch.setattr("ctxproc.llm.loaded.ROWS", 3)
-    monkeypatch.setitem(loaded.PLAIN_TOKENS, "cpu", 70)
+    monkeypatch.setitem(PLAIN_TOKENS, "cpu", 70)
     monkeypatch.setattr("ctxproc.llm.likelihood.LOGITS", 4000)
     assert [one.text for one in llm.generate(many, GREEDY)] == [one.text for one in expected]
     again = llm.score(many, ["the " * (i + 1) for i in range(7)])
@@ -356,6 +414,20 @@ def test_other_kinds_of_models_run_too(
     for one, made in zip(PROMPTS, llm.generate(PROMPTS, GREEDY), strict=True):
         assert made.text == slow_text(llm, slow_greedy(llm, ids_of(llm, one), 9))
     test_score_equals_full_logits("", lambda _: llm)
+
+
+@pytest.mark.parametrize(("tokens", "passes"), [(1, 3), (10_000, 1)])
+def test_one_limit_holds_for_plain_batches_and_plain_scores(
+    tokens: int, passes: int, load: Callable[[str], TransformersLLM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm, calls = load("llama/full"), list[int]()
+    monkeypatch.setitem(PLAIN_TOKENS, "cpu", tokens)
+    handle = model_of(llm).register_forward_pre_hook(lambda *_: calls.append(1))
+    llm.generate(PROMPTS, Sampling(1))
+    assert len(calls) == passes
+    llm.score(PROMPTS, ["a", "b", "c"])
+    assert len(calls) == 2 * passes
+    handle.remove()
 
 
 # What is loaded when, and what is refused.

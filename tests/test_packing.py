@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,17 +24,11 @@ def normal(*shape: int, seed: int) -> torch.Tensor:
 class Case:
     """A random pass: some spans of rows with a past, some blocks that ranges of tokens see."""
 
-    def __init__(self, seed: int, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(self, seed: int, dtype: torch.dtype = torch.float64, spans: list[Span] | None = None) -> None:
         draw = random.Random(seed)
         self.dtype = dtype
-        self.spans: list[Span] = []
-        at = 0
-        for i in range(draw.randint(1, 3)):
-            rows, length, past = draw.randint(1, 3), draw.choice([1, 1, 2, 5]), draw.choice([0, 0, 1, 4])
-            buffer = normal(2, 2, rows, KV_HEADS, past + length + draw.randint(0, 3), SIZE, seed=seed + i).to(dtype)
-            self.spans.append(Span(at, length, past, buffer))
-            at = self.spans[-1].stop
-        self.tokens = at
+        self.spans = self.some_spans(draw, seed) if spans is None else spans
+        self.tokens = at = self.spans[-1].stop
         self.reads: list[Read] = []
         for i in range(draw.randint(0, 5)):
             start = draw.randrange(at)
@@ -42,6 +38,16 @@ class Case:
             normal(1, at, heads, SIZE, seed=200 + seed + i).to(dtype).transpose(1, 2)
             for i, heads in enumerate((HEADS, KV_HEADS, KV_HEADS))
         )
+
+    def some_spans(self, draw: random.Random, seed: int) -> list[Span]:
+        spans: list[Span] = []
+        at = 0
+        for i in range(draw.randint(1, 3)):
+            rows, length, past = draw.randint(1, 3), draw.choice([1, 1, 2, 5]), draw.choice([0, 0, 1, 4])
+            size = past + length + draw.randint(0, 3)
+            spans.append(Span(at, length, past, normal(2, 2, rows, KV_HEADS, size, SIZE, seed=seed + i).to(self.dtype)))
+            at = spans[-1].stop
+        return spans
 
     def own(self, token: int, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values (kv heads, seen, size) of the token's own sequence up to itself."""
@@ -90,6 +96,41 @@ def test_a_pass_is_one_softmax_over_what_each_token_sees(seed: int, blend: Blend
     for kernel in (MathKernel(), FlashCpuKernel()):
         for out, want in zip(case.run(kernel, blend), wanted, strict=True):
             torch.testing.assert_close(out, want, atol=1e-6, rtol=0)
+
+
+class Counting(FlashCpuKernel):
+    """Counts the sequences of its packed calls."""
+
+    def __init__(self) -> None:
+        self.packed: list[list[int]] = []
+
+    def attend_packed(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: Sequence[int], *, scale: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self.packed.append(list(lengths))
+        return super().attend_packed(q, k, v, lengths, scale=scale)
+
+
+@pytest.mark.parametrize("seed", range(14))
+@pytest.mark.parametrize("blend", [None, Blend(0.7, 0.8)])
+def test_sequences_that_begin_are_read_in_one_call_as_one_by_one(seed: int, blend: Blend | None) -> None:
+    draw, at, spans = random.Random(seed), 0, list[Span]()
+    for i in range(draw.randint(2, 4)):
+        length = draw.choice([1, 2, 5])
+        spans.append(Span(at, length, 0, normal(2, 2, 1, KV_HEADS, length + i, SIZE, seed=seed + i)))
+        at += length
+    case = Case(seed, spans=spans)
+    wanted = [case.dense(layer, blend) for layer in (0, 1)]
+    kernel, one_by_one = Counting(), Pass(case.spans, case.reads, FlashCpuKernel(), blend)
+    one_by_one._fresh = False
+    for layer, out in enumerate(case.run(kernel, blend)):
+        torch.testing.assert_close(out, wanted[layer], atol=1e-6, rtol=0)
+        slow = one_by_one.attend(layer, case.query, case.key, case.value, SCALE)
+        torch.testing.assert_close(out, slow, atol=1e-12, rtol=0)
+    assert kernel.packed == [[span.length for span in spans]] * 2
+    past = [*spans[:-1], replace(spans[-1], past=1, buffer=normal(2, 2, 1, KV_HEADS, 9, SIZE, seed=seed))]
+    Case(seed, spans=past).run(kernel, blend)
+    assert len(kernel.packed) == 2  # no sequence of that pass may go on
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 0.03)])

@@ -1,24 +1,25 @@
-"""Windows decoded together (NBCE and its kin) and side by side (PCW): ALGORITHMS sections 1 and 2 on real models."""
+"""Windows decoded together (NBCE and its kin) and side by side (PCW) on real models; proofs are in strategies/ too."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import models
 import pytest
 import torch
-from transformers import DynamicCache
 
 from ctxproc.config import ReuseSettings
-from ctxproc.errors import ModelError, PromptTooLongError
+from ctxproc.errors import ConfigError, ModelError, PromptTooLongError
 from ctxproc.llm.base import Generation, Sampling, windowed
+from ctxproc.llm.builtin import BuiltinReader
 from ctxproc.llm.constraint import Constraint
 from ctxproc.llm.local import TransformersLLM
 from ctxproc.llm.merging import NBCE, Mixture
 from ctxproc.llm.plain import own_attention
-from ctxproc.llm.scripted import ScriptedLLM
 from ctxproc.llm.tokenizer import Spelling
 from ctxproc.prompt import Prompt, Segment
 
@@ -92,16 +93,40 @@ every = pytest.mark.parametrize("architecture", ARCHITECTURES)
 # Section 1: n windows decode one text.
 
 
-def slow_windows(llm: TransformersLLM, prompts: Sequence[Prompt], merge: NBCE | Mixture, count: int) -> list[int]:
-    """Each window alone and whole at every step (proof 6: packed rows are rows run singly)."""
+def slow_windows(
+    llm: TransformersLLM, prompts: Sequence[Prompt], merge: NBCE | Mixture, count: int
+) -> tuple[list[int], list[float], list[tuple[float, ...]]]:
+    """Each window alone and whole at every step (proof 6: packed rows are rows run singly).
+
+    Tokens, their log-probabilities by the merged scores, and the entropies of the rows' nuclei.
+    """
     plain, merger = Plain(llm), merge.start()
     new: list[int] = []
+    logprobs, entropies = [], []
     for _ in range(count):
         logits = torch.stack([plain(ids_of(llm, prompt) + new)[-1].float() for prompt in prompts])
-        new.append(int(merger(logits).argmax()))
+        last = merger.weights
+        scores = merger(logits)
+        new.append(int(scores.argmax()))
+        logprobs.append(math.log(float(scores.softmax(-1)[new[-1]])))
+        if isinstance(merge, NBCE):
+            its = [nucleus_entropy(row, merge.top_p) for row in logits.softmax(-1).tolist()]
+            if last:
+                its[last.index(max(last[1:]), 1)] -= merge.eta
+            entropies.append(tuple(its))
         if new[-1] in llm._ends:
             break
-    return new
+    return new, logprobs, entropies
+
+
+def nucleus_entropy(probabilities: list[float], top_p: float) -> float:
+    """That of the likeliest tokens as long as those before sum to less than ``top_p``; they are not scaled to sum 1."""
+    before, total = 0.0, 0.0
+    for p in sorted(probabilities, reverse=True):
+        if before >= top_p:
+            break
+        before, total = before + p, total - p * math.log(p)
+    return total
 
 
 @every
@@ -112,26 +137,17 @@ def test_packed_windows_are_windows_alone(architecture: str, merge: NBCE | Mixtu
     prompts = [window(context) for context in CONTEXTS]
     if merge.prior:
         prompts.insert(0, window())
-    made = llm.decode_windows(prompts, merge, GREEDY)
-    new = slow_windows(llm, prompts, merge, GREEDY.max_new_tokens)
+    told: list[str] = []
+    made = llm.decode_windows(prompts, merge, replace(GREEDY, logprobs=True), told.append)
+    new, logprobs, entropies = slow_windows(llm, prompts, merge, GREEDY.max_new_tokens)
+    assert "".join(told) == "".join(token.text for token in made.tokens) == made.text and "" not in told
+    assert [token.logprob for token in made.tokens] == pytest.approx(logprobs, abs=2e-3)
+    assert len(made.entropies) == len(entropies)
+    for found, wanted in zip(made.entropies, entropies, strict=True):
+        assert found == pytest.approx(wanted, abs=2e-3)
     assert (made.text, made.new_tokens, made.grade) == (text_of(llm, new), len(new), grade)
     assert made.prompt_tokens == sum(map(llm.count_tokens, prompts))
     assert len(made.weights) == len(new) and all(sum(step) == pytest.approx(1) for step in made.weights)
-
-
-def test_without_positions_padded_windows_are_wrong_for_gpt2(load: Load) -> None:
-    """The negative control of proof 6: the reference's left padding without position ids."""
-    llm = load("gpt2")
-    plain = Plain(llm)
-    rows = [ids_of(llm, window(context)) for context in CONTEXTS[:2]]
-    pad = max(map(len, rows)) - min(map(len, rows))
-    short = min(rows, key=len)
-    padded, mask = [0] * pad + short, torch.tensor([[0] * pad + [1] * len(short)])
-    wanted = plain(short)[-1]
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    assert float((plain(padded, attention_mask=mask, position_ids=positions)[-1] - wanted).abs().max()) < 1e-4
-    naive = torch.arange(len(padded))[None]
-    assert float((plain(padded, attention_mask=mask, position_ids=naive)[-1] - wanted).abs().max()) > 0.1
 
 
 @every
@@ -173,8 +189,8 @@ def test_windows_are_reused_and_constrained_and_checked(load: Load) -> None:
 
 
 def test_a_model_that_shows_no_logits_is_refused_before_any_call() -> None:
-    with pytest.raises(ModelError, match="NBCE needs a model that shows its logits, and scripted does not"):
-        windowed(ScriptedLLM([]), "NBCE")
+    with pytest.raises(ModelError, match="NBCE needs a model that shows its logits, and builtin does not"):
+        windowed(BuiltinReader(), "NBCE")
 
 
 # Section 2: contexts side by side.
@@ -249,38 +265,42 @@ def test_the_order_of_parallel_contexts_does_not_matter_but_doubling_one_does(ar
     )
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gpt2"])
-def test_positions_that_go_on_behind_all_windows_are_wrong(architecture: str, load: Load) -> None:
-    """Proofs 6 and 7: transformers' generate over joined caches gives our text with PCW's positions, not without."""
-    llm = load(architecture)
-    plain, prefix = Plain(llm), llm._framing.tokens(window("x")).prefix
-    contexts = [llm.tokenizer.encode(context) for context in CONTEXTS[:3]]
-    tail = llm._framing.tokens(window("x")).tail
-    start = len(prefix) + max(map(len, contexts))
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "gpt2"])
+def test_parallel_contexts_may_end_together(architecture: str, load: Load) -> None:
+    """Proof 5; the values are tested in test_engine.py, in float64."""
+    llm, logprobs = load(architecture), replace(GREEDY, logprobs=True)
 
-    def joined_cache() -> DynamicCache:
-        caches = []
-        for context in contexts:
-            cache = DynamicCache(config=plain.model.config)
-            plain([*prefix, *context], past_key_values=cache, use_cache=True)
-            caches.append(cache)
-        whole = DynamicCache(config=plain.model.config)
-        for layer in range(len(caches[0].layers)):
-            parts = [(c.layers[layer].keys, c.layers[layer].values) for c in caches]
-            cut = [tuple(x if not i else x[:, :, len(prefix) :] for x in part) for i, part in enumerate(parts)]
-            whole.update(torch.cat([k for k, _ in cut], 2), torch.cat([v for _, v in cut], 2), layer)
-        return whole
+    def decoded(*contexts: str) -> tuple[Generation, Generation]:
+        left, right = (llm.decode_parallel(window(*contexts), logprobs, indent=way) for way in ("left", "right"))
+        return replace(left, reused_tokens=0), replace(right, reused_tokens=0)
 
-    seen = len(prefix) + sum(map(len, contexts))
-    mask = torch.ones(1, seen + len(tail), dtype=torch.long)
+    left, right = decoded(CONTEXTS[0], CONTEXTS[0])
+    assert left == right
+    left, right = decoded(CONTEXTS[0])
+    assert left == right == replace(llm.generate([window(CONTEXTS[0])], logprobs)[0], reused_tokens=0)
+    left, right = decoded(*CONTEXTS)
+    assert left.grade == right.grade == "parallel"
+    assert abs(left.tokens[0].logprob - right.tokens[0].logprob) > 1e-3
+    again = llm.decode_parallel(window(*CONTEXTS), GREEDY, indent="right")
+    tokens = llm._framing.tokens(window(*CONTEXTS))
+    assert again.reused_tokens == len(tokens.prefix) + sum(map(len, tokens.contexts))
+    with pytest.raises(PromptTooLongError):
+        llm.decode_parallel(window("the keeper " * 300, "y"), GREEDY, indent="right")
+    with pytest.raises(ConfigError, match="indent must be left or right, not middle"):
+        llm.decode_parallel(window("y"), GREEDY, indent="middle")  # type: ignore[arg-type]
 
-    def logits(first: int) -> torch.Tensor:
-        positions = torch.arange(first, first + len(tail))[None]
-        return plain(tail, past_key_values=joined_cache(), attention_mask=mask, position_ids=positions, use_cache=True)
 
-    ours = engine_logits(llm, CONTEXTS[:3])
-    torch.testing.assert_close(logits(start), ours, atol=2e-4, rtol=1e-4)
-    assert float((logits(seen) - ours).abs().max()) > 1e-2
+@every
+def test_parallel_text_is_told_with_its_log_probabilities(architecture: str, load: Load) -> None:
+    llm, contexts, told = load(architecture), CONTEXTS[:2], list[str]()
+    made = llm.decode_parallel(window(*contexts), replace(GREEDY, logprobs=True), told.append)
+    assert "".join(told) == "".join(token.text for token in made.tokens) == made.text
+    new: list[int] = []
+    for token in made.tokens:
+        logs = parallel_logits(llm, contexts, TASK, new)[-1].log_softmax(-1)
+        new.append(int(logs.argmax()))
+        assert token.logprob == pytest.approx(float(logs.max()), abs=1e-3)
+    assert text_of(llm, new) == made.text
 
 
 def test_a_window_larger_than_the_sum_is_checked_by_its_longest_context(load: Load) -> None:

@@ -7,9 +7,9 @@ Implementations: `ScriptedLLM` (scripted.py, a fake that ships), `BuiltinReader`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from ctxproc.errors import ModelError, PromptTooLongError
 from ctxproc.llm.constraint import Constraint
@@ -17,6 +17,9 @@ from ctxproc.prompt import Prompt
 
 if TYPE_CHECKING:
     from ctxproc.llm.merging import Merge
+
+T = TypeVar("T")
+Indent = Literal["left", "right"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Sampling:
         stream: number of the first prompt's random stream; the prompts after it take the next ones.
         stop: generation ends before the first of these strings, which are not part of the text.
         constraint: what the whole text must be, unless max_new_tokens or a stop string cuts it; None for any text.
+        logprobs: ask for `Generation.tokens`; the text is the same.
     """
 
     max_new_tokens: int = 128
@@ -42,6 +46,20 @@ class Sampling:
     stream: int = 0
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
+    logprobs: bool = False
+
+
+class Token(NamedTuple):
+    """A generated token.
+
+    Attributes:
+        text: what it made certain; "" where it completed nothing yet, or ends the text.
+        logprob: its log-probability in nats by the model, after the mask of a constraint and before temperature, top_p
+            and top_k; of a text decoded from several windows, by their merged scores.
+    """
+
+    text: str
+    logprob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,10 @@ class Generation:
         quote: the passage of the context that the text rests on, verbatim, from a model that answers by quoting.
         grade: how keys and values were reused (``reuse.grade`` in the settings); "full" where they never are.
         weights: of each token that was decoded from several windows, how much each window counted; sums to 1.
+        tokens: one for each of ``new_tokens``, if `Sampling.logprobs` asked and the model shows them; their texts joined
+            are ``text``.
+        entropies: of each token decoded by a merge that looks at entropies (NBCE), that of each window's row in nats as
+            it was compared, so the window that led before has eta less; first the prior's own, which is compared with none.
     """
 
     text: str
@@ -69,6 +91,8 @@ class Generation:
     quote: str | None = None
     grade: str = "full"
     weights: tuple[tuple[float, ...], ...] = ()
+    tokens: tuple[Token, ...] = ()
+    entropies: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +152,14 @@ class LLM(ABC):
         context_window: tokens that a prompt and its answer may have together.
         tokenizer: its own; loaded without the weights.
         gives_confidence: every generation carries a calibrated confidence.
+        writes: it makes text of its own; a model that does not answers by quoting.
     """
 
     name: str
     context_window: int
     tokenizer: Tokenizer
     gives_confidence: bool = False
+    writes: bool = True
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Tokens of a prompt: its segments, each on its own, and what the model wraps around them."""
@@ -163,6 +189,13 @@ class LLM(ABC):
         """What a user should know and has not been told yet, a line each, such as why nothing is reused."""
         return []
 
+    def affords(self, prompts: Sequence[Prompt], reserved: int) -> int:
+        """How many of these prompts, from the first on, may still be sent with ``reserved`` more tokens each.
+
+        All of them, unless a limit of the run says otherwise (see meter.py).
+        """
+        return len(prompts)
+
     def check_scores(self) -> None:
         """Ask before the first call whether `score` can be had.
 
@@ -189,8 +222,12 @@ class LLM(ABC):
         """
 
     @abstractmethod
-    def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        """The pieces of what `generate` would give for this prompt, as they come; joined they are its text."""
+    def stream(self, prompt: Prompt, sampling: Sampling) -> Generator[str, None, Generation]:
+        """The pieces of what `generate` would give for this prompt, as they come; joined they are its text.
+
+        Returns:
+            What `generate` would give; `finished` runs the pieces to their end for it.
+        """
 
     @abstractmethod
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[LogLikelihood]:
@@ -204,10 +241,17 @@ class WindowedLLM(LLM):
     """An `LLM` that also shows its logits: it decodes one text from several windows. See `windowed`."""
 
     @abstractmethod
-    def decode_windows(self, prompts: Sequence[Prompt], merge: Merge, sampling: Sampling) -> Generation:
+    def decode_windows(
+        self,
+        prompts: Sequence[Prompt],
+        merge: Merge,
+        sampling: Sampling,
+        tell: Callable[[str], None] | None = None,
+    ) -> Generation:
         """One text from several prompts, whose next-token logits ``merge`` makes into one (NBCE, REPLUG, ensembles).
 
-        Every prompt is a window of its own and must fit alone; each token is appended to all of them.
+        Every prompt is a window of its own and must fit alone; each token is appended to all of them. ``tell`` is called
+        with each piece of the text as it becomes certain.
 
         Returns:
             The text; its token counts are those of all prompts together, ``new_tokens`` of the text.
@@ -217,16 +261,41 @@ class WindowedLLM(LLM):
         """
 
     @abstractmethod
-    def decode_parallel(self, prompt: Prompt, sampling: Sampling) -> Generation:
+    def decode_parallel(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        tell: Callable[[str], None] | None = None,
+        indent: Indent = "left",
+    ) -> Generation:
         """A prompt whose contexts stand side by side and not one after the other (PCW; Ratner et al. 2023).
 
         Each context is read behind the prefix as if it were the only one; the task sees all of them and has the positions
         behind the longest. What joins contexts in the prompt is left out.
 
+        Args:
+            prompt: prefix, contexts, task.
+            sampling: as in `generate`.
+            tell: is called with each piece of the text as it becomes certain.
+            indent: where windows, each the prefix and a context, stand. "left": all begin at position 0. "right": all end
+                where the longest ends, so the task follows every context directly; it sees the prefix of the longest only.
+
         Raises:
             PromptTooLongError: prefix, longest context, task and ``sampling.max_new_tokens`` exceed the window.
             ModelError: this model's attention cannot be read so; says why.
         """
+
+
+def finished(pieces: Generator[str, None, T], tell: Callable[[str], None] | None = None) -> T:
+    """What a generator of pieces returns at its end; ``tell`` is called with each piece."""
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if tell is not None:
+            tell(piece)
 
 
 def windowed(llm: LLM, what: str) -> WindowedLLM:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ctxproc.llm.base import Indent
 from ctxproc.llm.engine import Chain, Engine, Node, Tokens, packs
 from ctxproc.llm.packing import Blend, Block, Pass, Span, joined
 
@@ -20,24 +21,32 @@ if TYPE_CHECKING:
 class Row:
     """A sequence: the chains it sees, then its own tokens.
 
-    With one chain it is an ordinary sequence, and what follows is exact. With several it sees them side by side, all at
-    the positions they were made for, and its tail follows the longest (parallel context windows; Ratner et al. 2023).
+    With one chain it is an ordinary sequence, and what follows is exact. With several it sees them side by side, and its
+    tail follows the longest (parallel context windows; Ratner et al. 2023).
 
     Attributes:
         chains: of segments; what they have in common at the beginning is seen once.
         tail: its own first tokens, at least one.
         joints: if given, the last segments of the chains stand one after another with these tokens before each, their
             keys moved there and their first tokens computed again (link.py).
+        indent: whether the chains begin together, at position 0, or end together, before the tail. What they have in
+            common is seen as it stands in the longest.
     """
 
     chains: tuple[Chain, ...]
     tail: Tokens
     joints: tuple[Tokens, ...] | None = None
+    indent: Indent = "left"
 
     @property
     def start(self) -> int:
         """The position of the tail: behind the longest chain."""
         return max((sum(map(len, chain)) for chain in self.chains), default=0)
+
+    @property
+    def shifts(self) -> list[int]:
+        """The position of each chain's first token."""
+        return [self.start - sum(map(len, chain)) if self.indent == "right" else 0 for chain in self.chains]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +76,27 @@ def open_batch(
         rows: neighbours that share segments read these together.
         new_tokens: that may follow each tail.
         blend: weighs the segments that are not common to all chains of a row.
-        rotation: moves keys, for rows with joints.
+        rotation: moves keys, for rows with joints, and for those indented right; without it the latter's chains are read
+            at their own positions.
     """
     from ctxproc.llm.link import linked
 
-    paths = [[engine.path(chain) for chain in row.chains] for row in rows]
+    paths = [
+        [engine.path(chain, 0 if rotation else shift) for chain, shift in zip(row.chains, row.shifts, strict=True)]
+        for row in rows
+    ]
     entries, computed = engine.read([node for row in paths for path in row for node in path])
     reused, sights = [], []
     for row, its in zip(rows, paths, strict=True):
-        nodes = {node.key: node for path in its for node in path}
+        shared, shifts = shared_segments(its), row.shifts
+        seen = (path[shared if shift else 0 :] for path, shift in zip(its, shifts, strict=True))
+        nodes = {node.key: node for path in seen for node in path}
         again: dict[str, int] = {}
         if row.joints is not None and rotation is not None:
             sights.append(linked(its, row.joints, entries, rotation))
             again = {path[-1].key: rotation.link_tokens for path in its[1:]}
         else:
-            sights.append(Sight(in_sight(its, entries), row.start))
+            sights.append(Sight(in_sight(its, entries, shifts, rotation), row.start))
         kept = (max(0, len(node.ids) - again.get(key, 0)) for key, node in nodes.items() if key not in computed)
         reused.append(sum(kept))
         computed.difference_update(nodes)
@@ -89,14 +104,32 @@ def open_batch(
     return Batch(engine, sights, longest + new_tokens, blend, reused)
 
 
-def in_sight(paths: Sequence[Sequence[Node]], entries: Mapping[str, torch.Tensor]) -> list[Block]:
-    """The blocks of a row: what all its chains begin with once, then the rest of every chain, also where two are equal."""
+def in_sight(
+    paths: Sequence[Sequence[Node]],
+    entries: Mapping[str, torch.Tensor],
+    shifts: Sequence[int],
+    rotation: Rotation | None,
+) -> list[Block]:
+    """The blocks of a row: what all its chains begin with once, then the rest of every chain, also where two are equal.
+
+    Args:
+        paths: of the chains.
+        entries: of all segments.
+        shifts: the position at which each chain begins; one of them is 0.
+        rotation: moves the keys there; None if they stand there already.
+    """
+    from ctxproc.llm.link import moved
+
     shared = shared_segments(paths)
-    found = [Block(node.key, entries[node.key]) for path in paths[:1] for node in path[:shared]]
-    for i, path in enumerate(paths):
+    first = paths[shifts.index(0)][:shared] if shared else []
+    found = [Block(node.key, entries[node.key]) for node in first]
+    for i, (path, shift) in enumerate(zip(paths, shifts, strict=True)):
         for node in path[shared:]:
             name = f"{node.key} {i}" if i else node.key
-            found.append(Block(name, entries[node.key], context=len(paths) > 1))
+            entry = entries[node.key]
+            if shift and rotation is not None:
+                name, entry = f"{name} moved by {shift}", moved(entry, shift, rotation)
+            found.append(Block(name, entry, context=len(paths) > 1))
     return found
 
 
@@ -104,13 +137,8 @@ def shared_segments(paths: Sequence[Sequence[Node]]) -> int:
     """How many segments all chains begin with; the last one of a chain is never shared, and with one chain none is."""
     if len(paths) < 2:
         return 0
-    common = itertools.takewhile(lambda keys: len(set(keys)) == 1, zip(*map(keys_of, paths), strict=False))
+    common = itertools.takewhile(lambda nodes: len({node.ids for node in nodes}) == 1, zip(*paths, strict=False))
     return min(sum(1 for _ in common), min(map(len, paths)) - 1)
-
-
-def keys_of(path: Sequence[Node]) -> list[str]:
-    """The keys of a chain's segments."""
-    return [node.key for node in path]
 
 
 class Batch:
@@ -140,25 +168,32 @@ class Batch:
         """
         import torch
 
-        return torch.cat([logits[-1:] for logits in self._extend(tokens, rows, last=1)])
+        return torch.cat([logits for logits, _ in self._passes(tokens, rows, [1] * len(tokens))])
 
     def extend_all(self, tokens: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """`extend` of all rows, and for each the logits (its tokens, vocabulary) of every token."""
-        return self._extend(tokens, None, last=None)
-
-    def _extend(
-        self, tokens: Sequence[Sequence[int]], rows: Sequence[int] | None, last: int | None
-    ) -> list[torch.Tensor]:
         import torch
 
+        made = self._passes(tokens, None, [len(ids) for ids in tokens])
+        return [own for logits, kept in made for own in torch.split(logits, kept)]
+
+    def _passes(
+        self, tokens: Sequence[Sequence[int]], rows: Sequence[int] | None, kept: Sequence[int]
+    ) -> list[tuple[torch.Tensor, list[int]]]:
+        """Append tokens in as many passes as they need; of each its logits, and how many of them are of each row.
+
+        Args:
+            tokens: as in `extend`.
+            rows: as in `extend`.
+            kept: of each row, the last tokens whose logits are wanted.
+        """
         rows = range(len(self._sights)) if rows is None else rows
         leads = [() if self.filled[row] else self._sights[row].lead for row in rows]
-        kept = [len(ids) if last is None else last for ids in tokens]
         new = [(*lead, *ids) for lead, ids in zip(leads, tokens, strict=True)]
-        out: list[torch.Tensor] = []
+        out = []
         for pack in packs([len(ids) for ids in new], self._engine.pack):
             its = [kept[i] for i in pack]
-            out += torch.split(self._pass([new[i] for i in pack], [rows[i] for i in pack], its), its)
+            out.append((self._pass([new[i] for i in pack], [rows[i] for i in pack], its), its))
         return out
 
     def _pass(self, tokens: Sequence[Sequence[int]], rows: Sequence[int], kept: Sequence[int]) -> torch.Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ class BuiltinReader(LLM):
     def __init__(self, *, device: str = "auto", dtype: str = "auto", context_window: int | None = None) -> None:
         self.name = "builtin"
         self.gives_confidence = True
+        self.writes = False
         self.context_window = min(context_window or WINDOW, WINDOW)
         self.tokenizer = HfTokenizer.load(trunk_folder())
         self._device = device
@@ -78,11 +79,12 @@ class BuiltinReader(LLM):
         readings = self._reader.read([prompt.field("question") for prompt in prompts], contexts, always=True)
         return [quoted(*item) for item in zip(readings, contexts, tokens, strict=True)]
 
-    def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
+    def stream(self, prompt: Prompt, sampling: Sampling) -> Generator[str, None, Generation]:
         """The span, in one piece."""
-        text = self.generate([prompt], sampling)[0].text
-        if text:
-            yield text
+        [made] = self.generate([prompt], sampling)
+        if made.text:
+            yield made.text
+        return made
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[LogLikelihood]:
         """The log of the probability that the span is this text, wherever it stands; -inf where it does not stand.

@@ -5,11 +5,13 @@ No global random state is read or changed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ctxproc.errors import ConfigError
-from ctxproc.llm.base import Sampling
+from ctxproc.llm.base import Sampling, Token
+from ctxproc.llm.likelihood import nats
 from ctxproc.llm.tokenizer import HfTokenizer, Spelling
 
 if TYPE_CHECKING:
@@ -33,10 +35,11 @@ def decode(
     sampler: Sampler,
     guides: Sequence[Guide] | None,
     count: int,
-) -> Iterator[list[tuple[int, str]]]:
-    """Up to ``count`` tokens for every row, after each the (row, text) that became certain.
+) -> Iterator[str]:
+    """Up to ``count`` tokens for every row; the pieces of text, none empty, as they become certain, of all rows.
 
-    A row that is done is left out; the loop ends with the last of them. Drop the iterator to stop earlier.
+    The replies take the tokens. A row that is done is left out; the loop ends with the last of them. Drop the iterator to
+    stop earlier.
     """
     live = list(range(len(tails)))
     new: Sequence[Sequence[int]] = tails
@@ -45,15 +48,17 @@ def decode(
         if guides:
             logits = guided(logits, [guides[row] for row in live])
         tokens = sampler(logits, live)
-        pieces = [(row, replies[row].push(token)) for row, token in zip(live, tokens, strict=True)]
+        logprobs = sampler.logprobs(logits, tokens)
+        pushed = zip(live, tokens, logprobs, strict=True)
+        pieces = [replies[row].push(token, logprob) for row, token, logprob in pushed]
         if guides:
             pieces += completed(live, tokens, replies, guides)
-        yield pieces
+        yield from filter(None, pieces)
         going = [(row, [token]) for row, token in zip(live, tokens, strict=True) if not replies[row].done]
         if not going:
             break
         live, new = [row for row, _ in going], [token for _, token in going]
-    yield [(row, reply.close()) for row, reply in enumerate(replies)]
+    yield from filter(None, [reply.close() for reply in replies])
 
 
 class MergedRows:
@@ -68,6 +73,7 @@ class MergedRows:
 
     Attributes:
         weights: of each step, how much each window counted.
+        entropies: of each step, as `Merged.entropies`; empty where the merge does not look at them.
     """
 
     def __init__(self, rows: Rows, tails: Sequence[Sequence[int]], merger: Merger, guide: Guide | None) -> None:
@@ -76,6 +82,7 @@ class MergedRows:
         self._merger = merger
         self._guide = guide
         self.weights: list[tuple[float, ...]] = []
+        self.entropies: list[tuple[float, ...]] = []
 
     def extend(self, tokens: Sequence[Sequence[int]], rows: Sequence[int] | None = None) -> torch.Tensor:
         """As `Rows.extend` for one row, whose first tokens are the tails."""
@@ -83,18 +90,20 @@ class MergedRows:
         logits = self._rows.extend([tokens[0]] * len(self._tails) if begun else self._tails).float()
         scores = self._merger(self._guide.mask(logits) if self._guide else logits)
         self.weights.append(tuple(self._merger.weights))
+        if self._merger.entropies:
+            self.entropies.append(self._merger.entropies)
         return scores[None]
 
 
 def completed(
     live: Sequence[int], tokens: Sequence[int], replies: Sequence[Reply], guides: Sequence[Guide]
-) -> list[tuple[int, str]]:
+) -> list[str]:
     """Tell the guides of new tokens, and the rest of the text of rows that can only end now."""
     rest = []
     for row, token in zip(live, tokens, strict=True):
         guides[row].accept(token)
         if guides[row].done and not replies[row].done:
-            rest.append((row, replies[row].end()))
+            rest.append(replies[row].end())
     return rest
 
 
@@ -144,12 +153,20 @@ class Sampler:
         chosen = (mass <= draws * mass[:, -1:]).sum(-1, keepdim=True).clamp(max=kept.sum(-1, keepdim=True) - 1)
         return [int(token) for token in order.gather(-1, chosen)[:, 0]]
 
+    def logprobs(self, logits: torch.Tensor, tokens: Sequence[int]) -> list[float]:
+        """The log-probabilities in nats of ``tokens``, one per row of ``logits``; NaN where `Sampling` does not ask."""
+        import torch
+
+        if not self._sampling.logprobs:
+            return [math.nan] * len(tokens)
+        return [float(value) for value in nats(logits, torch.tensor(tokens, device=logits.device))]
+
 
 class Reply:
     """The text of one row as its tokens come: ended by an end token, a stop string, or the caller.
 
     Attributes:
-        tokens: how many came, an end token included.
+        tokens: those that came, an end token included, each with the text that it made certain.
         done: nothing more is wanted.
     """
 
@@ -158,7 +175,7 @@ class Reply:
         self._ends = ends
         self._stop = tuple(string for string in stop if string)
         self._held = ""  # text that may turn out to begin a stop string
-        self.tokens = 0
+        self.tokens: list[Token] = []
         self.done = False
 
     @property
@@ -166,25 +183,37 @@ class Reply:
         """Why it ended, as `Generation.finish`."""
         return "stop" if self.done else "length"
 
-    def push(self, token: int) -> str:
+    @property
+    def text(self) -> str:
+        """All that is certain."""
+        return "".join(token.text for token in self.tokens)
+
+    def push(self, token: int, logprob: float = math.nan) -> str:
         """The text that is certain after one more token; "" once done."""
         if self.done:
             return ""
-        self.tokens += 1
-        if token in self._ends:
-            return self._said(self._spelling.close(), last=True)
-        return self._said(self._spelling.push(token))
+        last = token in self._ends
+        text = self._said(self._spelling.close() if last else self._spelling.push(token), last)
+        self.tokens.append(Token(text, logprob))
+        return text
 
     def close(self) -> str:
         """The rest of the text, when no more tokens come."""
         if self.done:
             return ""
         rest = self._cut(self._spelling.close())
-        return rest if self.done else rest + self._release()
+        return self._owed(rest if self.done else rest + self._release())
 
     def end(self) -> str:
         """The rest of the text, which is whole without an end token."""
-        return self._said(self._spelling.close(), last=True)
+        return self._owed(self._said(self._spelling.close(), last=True))
+
+    def _owed(self, text: str) -> str:
+        """``text``, as the last token's."""
+        if text:
+            text_before, logprob = self.tokens[-1]
+            self.tokens[-1] = Token(text_before + text, logprob)
+        return text
 
     def _said(self, text: str, last: bool = False) -> str:
         out = self._cut(text)

@@ -15,7 +15,7 @@ Nothing but the named server is ever contacted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import cached_property, partial
 from typing import Literal, TypeVar
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from ctxproc.errors import ConfigError, ModelError
 from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling, Tokenizer
+from ctxproc.llm.endpoint_echo import echo_request, parse_echo, parse_echoed_ids
 from ctxproc.llm.endpoint_http import HttpError, Server
 from ctxproc.llm.endpoint_tokenizer import ByteTokenizer, ServerTokenizer
 from ctxproc.llm.endpoint_wire import (
@@ -33,15 +34,13 @@ from ctxproc.llm.endpoint_wire import (
     Reply,
     Served,
     clean,
-    echo_request,
-    parse_echo,
-    parse_echoed_ids,
     parse_event,
     parse_json,
     parse_models,
     parse_props,
     parse_reply,
     request,
+    tokens_of,
 )
 from ctxproc.prompt import Prompt
 
@@ -183,7 +182,7 @@ class EndpointLLM(LLM):
         cut = Cut(sampling.stop)
         text = cut.push(reply.text)
         text += cut.close()
-        finish = "stop" if cut.done else reply.finish
+        finish = "stop" if cut.done else reply.finish or "stop"
         if sampling.constraint is not None and finish == "stop" and not cut.done:
             self._check_json(text)
         return Generation(
@@ -192,6 +191,7 @@ class EndpointLLM(LLM):
             self.tokenizer.count(text) if reply.new_tokens is None else reply.new_tokens,
             reply.reused_tokens,
             finish,
+            tokens=tokens_of(reply, sampling.stop) if sampling.logprobs else (),
         )
 
     def _check_json(self, text: str) -> None:
@@ -202,25 +202,29 @@ class EndpointLLM(LLM):
                 f"{self._server.address} does not keep to json_schema: use a server that constrains replies"
             ) from None
 
-    def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        """As `LLM.stream`; the prompt is checked at once, and closing the iterator ends the server's work."""
-        self.check_fits(prompt, sampling.max_new_tokens)
-        return self._stream({**self._request(prompt, sampling, 0), "stream": True}, sampling)
+    def stream(self, prompt: Prompt, sampling: Sampling) -> Generator[str, None, Generation]:
+        """As `LLM.stream`; the prompt is checked at once, and closing the generator ends the server's work.
 
-    def _stream(self, body: object, sampling: Sampling) -> Iterator[str]:
-        api, cut = self._frame[0], Cut(sampling.stop)
-        left = sampling.max_new_tokens * TOKEN_CHARACTERS
-        with closing(self._server.stream(PATHS[api], body, partial(parse_event, api))) as texts:
-            for text in texts:
-                left -= len(text)
-                if left < 0:
+        Tokens are counted here where the server does not tell, or has not yet when a stop string ends the text.
+        """
+        counted = self.check_fits(prompt, sampling.max_new_tokens)
+        told = {"stream": True, "stream_options": {"include_usage": True}}
+        return self._stream(self._request(prompt, sampling, 0) | told, counted, sampling)
+
+    def _stream(self, body: object, counted: int, sampling: Sampling) -> Generator[str, None, Generation]:
+        api, cut, reply = self._frame[0], Cut(sampling.stop), Reply("", None)
+        with closing(self._server.stream(PATHS[api], body, partial(parse_event, api))) as parts:
+            for part in parts:
+                reply += part
+                if len(reply.text) > sampling.max_new_tokens * TOKEN_CHARACTERS:
                     raise ModelError(f"{self._server.address} writes on after the tokens that it was asked for")
-                if piece := cut.push(text):
+                if piece := cut.push(part.text):
                     yield piece
                 if cut.done:
-                    return
+                    break
         if piece := cut.close():
             yield piece
+        return self._generation(reply, counted, sampling)
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[LogLikelihood]:
         """As `LLM.score`, of plain text.

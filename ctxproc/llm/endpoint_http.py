@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from ctxproc.errors import ConfigError, ModelError
 from ctxproc.llm.endpoint_loop import Loop, all_of
-from ctxproc.llm.endpoint_wire import Events, error_of, parse_json
+from ctxproc.llm.endpoint_wire import Events, Reply, error_of, parse_json
 
 if TYPE_CHECKING:
     import httpx
@@ -129,8 +129,8 @@ class Server:
                 raise
             return None
 
-    def stream(self, url: str, body: object, parse: Callable[[object], tuple[str, bool]]) -> Generator[str]:
-        """The texts of a streamed answer as they come; closing the iterator ends the request.
+    def stream(self, url: str, body: object, parse: Callable[[object], Reply]) -> Generator[Reply]:
+        """The parts of a streamed reply as they come; closing the generator ends the request.
 
         Raises:
             HttpError, ModelError: as `get`; also when the stream breaks off before its end.
@@ -229,24 +229,35 @@ class Server:
         return b"".join(parts)
 
     async def _pump(
-        self, response: httpx.Response, parse: Callable[[object], tuple[str, bool]], put: Callable[[str], object]
+        self, response: httpx.Response, parse: Callable[[object], Reply], put: Callable[[Reply], object]
     ) -> None:
-        """Hand on each text of a stream until its end. Once it began there is no further attempt."""
+        """Hand on each part of a stream until its end. Once it began there is no further attempt.
+
+        A reply that has ended may be followed by its counts; it is whole without them.
+        """
         import httpx
 
-        events, size = Events(), 0
+        events, size, ended = Events(), 0, False
         try:
-            async for part in response.aiter_raw():
-                size += len(part)
+            async for raw in response.aiter_raw():
+                size += len(raw)
                 if size > REPLY_BYTES:
                     raise ValueError(f"it is larger than {REPLY_BYTES} bytes")
-                if _put_all(events.push(part), parse, put):
-                    return
-            raise ValueError("it broke off")
+                for data in events.push(raw):
+                    if data == b"[DONE]":
+                        return
+                    part = parse(parse_json(data))
+                    put(part)
+                    ended = ended or part.finish is not None
+                    if ended and part.new_tokens is not None:
+                        return
+            if not ended:
+                raise ValueError("it broke off")
         except ValueError as error:
             raise self._unreadable(error) from None
         except httpx.TransportError:
-            raise self._unreadable(ValueError("it broke off")) from None
+            if not ended:
+                raise self._unreadable(ValueError("it broke off")) from None
 
     def _unreadable(self, error: ValueError) -> HttpError:
         return HttpError(f"{self.address} gave an answer that is of no use: {self._line(str(error))}", 200)
@@ -267,18 +278,3 @@ def retry_after(value: str) -> float:
         return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
     except (ValueError, OverflowError):
         return 0.0
-
-
-def _put_all(
-    events: Iterator[bytes], parse: Callable[[object], tuple[str, bool]], put: Callable[[str], object]
-) -> bool:
-    """Whether the stream has ended with these events; their texts are handed on."""
-    for data in events:
-        if data == b"[DONE]":
-            return True
-        text, last = parse(parse_json(data))
-        if text:
-            put(text)
-        if last:
-            return True
-    return False

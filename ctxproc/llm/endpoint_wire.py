@@ -6,6 +6,7 @@ what is wrong; it never hands on a value of another type.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ctxproc.errors import ConfigError
-from ctxproc.llm.base import LogLikelihood, Sampling
+from ctxproc.llm.base import Sampling, Token
 
 Api = Literal["chat", "completions"]
 PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
@@ -27,13 +28,34 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server said to one prompt; counts are None where it gave none."""
+    """What a server said to one prompt, or a part of it.
+
+    Attributes:
+        text: what was generated.
+        finish: why it ended; None: it goes on.
+        prompt_tokens: None where the server does not count.
+        new_tokens: as ``prompt_tokens``.
+        reused_tokens: of the prompt.
+        spelled: the bytes of each generated token and its log-probability in nats; () where the server gives none.
+    """
 
     text: str
-    finish: Literal["stop", "length"] = "stop"
+    finish: Literal["stop", "length"] | None = "stop"
     prompt_tokens: int | None = None
     new_tokens: int | None = None
     reused_tokens: int = 0
+    spelled: tuple[tuple[bytes, float], ...] = ()
+
+    def __add__(self, later: Reply) -> Reply:
+        """This part and the next."""
+        return Reply(
+            self.text + later.text,
+            later.finish or self.finish,
+            self.prompt_tokens if later.prompt_tokens is None else later.prompt_tokens,
+            self.new_tokens if later.new_tokens is None else later.new_tokens,
+            later.reused_tokens or self.reused_tokens,
+            self.spelled + later.spelled,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +90,8 @@ def request(api: Api, model: str, text: str, sampling: Sampling, seed: int) -> d
         body["top_k"] = sampling.top_k
     if stop := [string for string in sampling.stop if string]:
         body["stop"] = stop
+    if sampling.logprobs:
+        body["logprobs"] = True if api == "chat" else 1
     if sampling.constraint is not None:
         if sampling.constraint.json_schema is None:
             raise ConfigError(
@@ -78,11 +102,6 @@ def request(api: Api, model: str, text: str, sampling: Sampling, seed: int) -> d
         form = {"name": "answer", "strict": True, "schema": schema}
         body["response_format"] = {"type": "json_schema", "json_schema": form}
     return body
-
-
-def echo_request(model: str, prompt: str | list[int]) -> dict[str, Any]:
-    """The body that asks for the log-probabilities of ``prompt`` itself; 0 new tokens mean "no limit" to some servers."""
-    return {"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}
 
 
 def at(value: object, *path: str | int) -> Any:  # noqa: ANN401 (a value of any shape)
@@ -148,67 +167,93 @@ def parse_reply(api: Api, max_new_tokens: int, reply: object) -> Reply:
         text = ""  # the tokens went into what the model thinks to itself
     if not isinstance(text, str) or len(text) > max_new_tokens * TOKEN_CHARACTERS:
         raise ValueError("its text is none" if not isinstance(text, str) else "its text is longer than was asked for")
-    usage = at(reply, "usage")
-    return Reply(
-        clean(text),
-        "length" if choice.get("finish_reason") == "length" else "stop",
-        count(at(usage, "prompt_tokens")),
-        count(at(usage, "completion_tokens")),
-        count(at(usage, "prompt_tokens_details", "cached_tokens")) or 0,
-    )
+    return _reply(reply, text, "length" if choice.get("finish_reason") == "length" else "stop")
 
 
-def parse_event(api: Api, event: object) -> tuple[str, bool]:
-    """The text of one event of a stream, and whether it is the last with any."""
+def parse_event(api: Api, event: object) -> Reply:
+    """The part of a reply that one event of a stream brings."""
     choices = at(event, "choices")
     if not isinstance(choices, list):
         raise ValueError(error_of(event) or "an event has no choices")
     text = at(choices, 0, "delta", "content") if api == "chat" else at(choices, 0, "text")
     if not isinstance(text, str | None):
         raise ValueError("an event's text is none")
-    return clean(text or ""), at(choices, 0, "finish_reason") is not None
+    reason = at(choices, 0, "finish_reason")
+    return _reply(event, text or "", None if reason is None else "length" if reason == "length" else "stop")
 
 
-def parse_echo(continuation: str, reply: object) -> LogLikelihood:
-    """The log p(continuation | what precedes it) of an echoed text that ends with it."""
-    tokens, values = _echoed(reply)
-    rest, n = clean(continuation), 0
-    for token in reversed(tokens):
-        if not rest:
+def _reply(holder: object, text: str, finish: Literal["stop", "length"] | None) -> Reply:
+    """A reply whose counts and log-probabilities are those of ``holder``."""
+    usage = at(holder, "usage")
+    return Reply(
+        clean(text),
+        finish,
+        count(at(usage, "prompt_tokens")),
+        count(at(usage, "completion_tokens")),
+        count(at(usage, "prompt_tokens_details", "cached_tokens")) or 0,
+        _spelled(at(holder, "choices", 0, "logprobs")),
+    )
+
+
+def _spelled(logprobs: object) -> tuple[tuple[bytes, float], ...]:
+    """The tokens of a choice's ``logprobs``, in the shape of chat (``content``) or of completions (``tokens``).
+
+    () where they are of no use: the text is good without them.
+    """
+    rows = at(logprobs, "content")
+    if isinstance(rows, list):
+        names, values = [at(row, "bytes") or at(row, "token") for row in rows], [at(row, "logprob") for row in rows]
+    else:
+        names, values = at(logprobs, "tokens") or [], at(logprobs, "token_logprobs") or []
+    if not isinstance(names, list) or not isinstance(values, list):
+        return ()
+    try:
+        return tuple((_bytes(name), nats(value)) for name, value in zip(names, values, strict=True))
+    except ValueError:
+        return ()
+
+
+def _bytes(name: object) -> bytes:
+    """A token's bytes, given as text or as numbers."""
+    if isinstance(name, str):
+        return clean(name).encode()
+    if not isinstance(name, list) or not all(type(byte) is int and 0 <= byte < 256 for byte in name):
+        raise ValueError("a token has no text")
+    return bytes(name)
+
+
+def tokens_of(reply: Reply, stop: Sequence[str]) -> tuple[Token, ...]:
+    """The tokens of a reply that is cut at the first stop string; () where those that the server gives do not spell it.
+
+    Tokens behind the text, such as the one that ends it, have no text.
+    """
+    decoder, place, pieces = codecs.getincrementaldecoder("utf-8")("replace"), 0, []
+    for raw, _ in reply.spelled:
+        piece = decoder.decode(raw)
+        if not reply.text.startswith(piece, place):
+            if place < len(reply.text):
+                return ()
+            piece = ""
+        place += len(piece)
+        pieces.append(piece)
+    if place < len(reply.text):
+        return ()
+    cut = Cut(stop)
+    tokens: list[Token] = []
+    for piece, (_, logprob) in zip(pieces, reply.spelled, strict=True):
+        tokens.append(Token(cut.push(piece), logprob))
+        if cut.done:
             break
-        if not isinstance(token, str) or not token or not rest.endswith(token):
-            raise ValueError(f"its tokens do not begin where the continuation {continuation[:40]!r} begins")
-        rest, n = rest.removesuffix(token), n + 1
-    if rest:
-        raise ValueError("it does not repeat the prompt")
-    return _sum(values[len(values) - n :])
+    if tokens and not cut.done:
+        tokens[-1] = Token(tokens[-1].text + cut.close(), tokens[-1].logprob)
+    return tuple(tokens)
 
 
-def parse_echoed_ids(head: int, tail: int, reply: object) -> LogLikelihood:
-    """The log p(tail | head) of an echoed prompt of ``head + tail`` token ids."""
-    _, values = _echoed(reply)
-    if len(values) != head + tail:
-        raise ValueError("it does not repeat the prompt")
-    return _sum(values[head:])
-
-
-def _echoed(reply: object) -> tuple[list[object], list[object]]:
-    """The tokens of an echoed prompt and their log-probabilities; those generated after it are left out."""
-    tokens, values = (at(reply, "choices", 0, "logprobs", key) for key in ("tokens", "token_logprobs"))
-    new = count(at(reply, "usage", "completion_tokens"))
-    if not isinstance(tokens, list) or not isinstance(values, list) or len(tokens) != len(values) or new is None:
-        raise ValueError("it has no log-probabilities of the prompt")
-    size = max(0, len(tokens) - new)
-    return tokens[:size], values[:size]
-
-
-def _sum(values: Sequence[object]) -> LogLikelihood:
-    total = 0.0
-    for value in values:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not -math.inf < value <= ROUNDING:
-            raise ValueError("a log-probability is no number")
-        total += value
-    return LogLikelihood(total, len(values))
+def nats(value: object) -> float:
+    """A log-probability."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -math.inf < value <= ROUNDING:
+        raise ValueError("a log-probability is no number")
+    return float(value)
 
 
 def count(value: object) -> int | None:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ctxproc.errors import ModelError
 from ctxproc.llm import kv_key
 from ctxproc.llm.attention import Plan, using
 from ctxproc.llm.packing import Block, Pass, Span, joined
+from ctxproc.llm.plain import checked
 
 if TYPE_CHECKING:
     import torch
@@ -101,13 +101,13 @@ class Engine:
         self._root = root
         self.pack = PACK.get(layout.device.type, PACK["other"])
 
-    def path(self, chain: Chain) -> list[Node]:
-        """The segments of a chain with their keys."""
+    def path(self, chain: Chain, start: int = 0) -> list[Node]:
+        """The segments of a chain with their keys, the first of them at position ``start``."""
         nodes: list[Node] = []
-        start = 0
+        root = kv_key.placed(self._root, start) if start else self._root
         for ids in chain:
             before = nodes[-1].path if nodes else ()
-            nodes.append(Node((*before, kv_key.key(before[-1] if before else self._root, ids)), ids, start))
+            nodes.append(Node((*before, kv_key.key(before[-1] if before else root, ids)), ids, start))
             start += len(ids)
         return nodes
 
@@ -202,10 +202,8 @@ class Engine:
             if keep is None:
                 self._model.base_model(**inputs)
                 return None
-            logits: torch.Tensor = self._model(**inputs, logits_to_keep=row(keep)).logits[0]
-        if bool(logits.isnan().any()):
-            raise ModelError("the model's output is not a number: its weights are damaged, or need dtype float32")
-        return logits
+            logits = self._model(**inputs, logits_to_keep=row(keep)).logits[0]
+        return checked(logits)
 
 
 def packs(lengths: Sequence[int], limit: int) -> list[list[int]]:

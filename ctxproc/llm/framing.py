@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ctxproc.llm.engine import Chain, Tokens
 from ctxproc.llm.tokenizer import HfTokenizer, chat_frame
 from ctxproc.prompt import Prompt
-
-Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +26,13 @@ class TokenPrompt:
     tail: Tokens
 
     @property
-    def chain(self) -> tuple[Tokens, ...]:
+    def chain(self) -> Chain:
         """Prefix and contexts as segments that follow each other."""
         joined = tuple(joint + context for joint, context in zip(self.joints, self.contexts, strict=True))
         return ((self.prefix, *joined) if self.prefix else joined) if joined else (self.prefix,) * bool(self.prefix)
 
     @property
-    def side_by_side(self) -> tuple[tuple[Tokens, ...], ...]:
+    def side_by_side(self) -> tuple[Chain, ...]:
         """Each context as if it were the only one; what joined them is left out."""
         shared = (self.prefix,) if self.prefix else ()
         return tuple((*shared, context) for context in self.contexts) or (self.chain,)

@@ -15,7 +15,7 @@ from ctxproc.errors import ModelError
 from ctxproc.llm.attention import NAME, register, using, windows_of
 from ctxproc.llm.batch import Row, open_batch
 from ctxproc.llm.engine import Engine, Layout
-from ctxproc.llm.pretrained import quiet
+from ctxproc.llm.pretrained import quiet, rope_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -146,13 +146,6 @@ def known_obstacle(config: Any) -> str | None:  # noqa: ANN401
     if other := layers - {"full_attention", "sliding_attention", "attention"}:
         return f"it has layers of another kind ({', '.join(sorted(other))})"
     return None
-
-
-def rope_parameters(config: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """The rotary parameters of a configuration, one mapping for each kind of layer."""
-    found = getattr(config, "rope_parameters", None) or {}
-    nested = [value for value in found.values() if isinstance(value, dict)]
-    return nested or [found]
 
 
 def switches(config: Any) -> list[int]:  # noqa: ANN401

@@ -37,6 +37,11 @@ def key(parent: str, ids: Sequence[int]) -> str:
     return hashlib.sha256(bytes.fromhex(parent) + array("q", ids).tobytes()).hexdigest()
 
 
+def placed(root: str, start: int) -> str:
+    """The root of chains whose first token stands at position ``start`` and not at 0, 64 hex digits."""
+    return hashlib.sha256(bytes.fromhex(root) + f"at {start}".encode()).hexdigest()
+
+
 def fingerprint(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype) -> str:
     """What a model's keys and values depend on, as 64 hex digits: equal for the same model in another place.
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ctxproc.llm.base import LogLikelihood
-from ctxproc.llm.engine import packs
-from ctxproc.llm.framing import TokenPrompt, Tokens
+from ctxproc.llm.engine import Tokens, packs
+from ctxproc.llm.framing import TokenPrompt
 from ctxproc.llm.plain import Forward, batches, pad_left
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 LOGITS = 2**26
 """Numbers of logits that are held at once."""
-PLAIN_TOKENS = 4096
 
 
 def score(loaded: Loaded, prompts: Sequence[TokenPrompt], tails: Sequence[Tokens]) -> list[LogLikelihood]:
@@ -71,7 +70,7 @@ def plainly(
     import torch
 
     totals: dict[int, float] = {}
-    limit = 1 if forward.alone else PLAIN_TOKENS
+    limit = forward.batch_tokens
     share = limit * forward.vocabulary / LOGITS  # a tail's logits, as tokens of a batch
     costs = [
         max(len(prompt.ids) + len(tail), math.ceil((len(tail) + 1) * share))

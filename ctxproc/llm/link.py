@@ -107,15 +107,15 @@ def linked(
         positions += range(at, begin + again)
         at = begin + len(node.ids)
         if again < len(node.ids):
-            keys, values = entries[node.key][:, :, :, again:].unbind(1)
             shift = begin - node.start
-            moved = stacked(rotation(keys, shift), values)
-            blocks.append(Block(f"{node.key} moved by {shift}", moved, after=len(lead)))
+            entry = moved(entries[node.key][:, :, :, again:], shift, rotation)
+            blocks.append(Block(f"{node.key} moved by {shift}", entry, after=len(lead)))
     return Sight(blocks, at, tuple(lead), tuple(positions))
 
 
-def stacked(keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Keys and values (layers, kv heads, tokens, dimension) as an entry (layers, 2, kv heads, tokens, dimension)."""
+def moved(entry: torch.Tensor, shift: int, rotation: Rotation) -> torch.Tensor:
+    """An entry (layers, 2, kv heads, tokens, head dimension) as it would be ``shift`` positions further on."""
     import torch
 
-    return torch.stack((keys, values), dim=1)
+    keys, values = entry.unbind(1)
+    return torch.stack((rotation(keys, shift), values), dim=1)

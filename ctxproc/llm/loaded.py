@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ctxproc.errors import ModelError
-from ctxproc.llm.base import Warmed
-from ctxproc.llm.framing import TokenPrompt, Tokens
+from ctxproc.llm.base import Indent, Warmed
+from ctxproc.llm.engine import Chain, Tokens
+from ctxproc.llm.framing import TokenPrompt
 from ctxproc.llm.plain import Apart, Forward, PlainBatch, batches
 
 if TYPE_CHECKING:
@@ -16,13 +18,11 @@ if TYPE_CHECKING:
     from ctxproc.config import Grade, ReuseSettings
     from ctxproc.llm.batch import Batch
     from ctxproc.llm.decoding import Rows
-    from ctxproc.llm.engine import Chain, Engine
+    from ctxproc.llm.engine import Engine
     from ctxproc.llm.kv import KVStore
     from ctxproc.llm.link import Rotation
     from ctxproc.llm.tokenizer import HfTokenizer
 
-PLAIN_TOKENS = {"cpu": 4096, "other": 32768}
-"""Tokens of a plain batch by device, padding and answers included."""
 ROWS = 64
 """Rows of an engine's batch at most."""
 
@@ -68,6 +68,7 @@ class Loaded:
         self.engine: Engine | None = None
         self.refusal = ""
         self.reach: int | None = None
+        self._model = model
         self._reuse = reuse
         self._rotation: Rotation | None = None
         if reuse.grade == "full":
@@ -88,7 +89,6 @@ class Loaded:
         from ctxproc.llm import gate
         from ctxproc.llm.engine import Engine
         from ctxproc.llm.kv_key import fingerprint
-        from ctxproc.llm.link import Rotation
 
         try:
             admission = gate.admit(model)
@@ -103,10 +103,25 @@ class Loaded:
         self.engine = Engine(model, admission.layout, admission.kernel, store, root, admission.ragged)
         if self._reuse.grade == "link-k":
             try:
-                self._rotation = Rotation(model, self._reuse.link_tokens)
-                self._rotation.check(self.engine)
+                self._rotation = self._checked_rotation()
             except ModelError as error:
                 raise ModelError(f"model {self.name} cannot do reuse.grade link-k: {error}") from error
+
+    def _checked_rotation(self) -> Rotation:
+        from ctxproc.llm.link import Rotation
+
+        assert self.engine is not None  # its keys are to be moved
+        rotation = Rotation(self._model, self._reuse.link_tokens)
+        rotation.check(self.engine)
+        return rotation
+
+    @cached_property
+    def _movement(self) -> Rotation | None:
+        """Moves keys for windows that end together; None where this model's cannot be moved."""
+        try:
+            return self._checked_rotation()
+        except ModelError:
+            return None
 
     def warm(self, prompts: Sequence[TokenPrompt]) -> Warmed:
         """Read all chains of the prompts into the store.
@@ -143,7 +158,7 @@ class Loaded:
         """
         lengths = [len(prompt.ids) + new for prompt, new in zip(prompts, new_tokens, strict=True)]
         plain = [i for i, length in enumerate(lengths) if not self.reads(length)]
-        limit = PLAIN_TOKENS.get(self.device.type, PLAIN_TOKENS["other"]) if not self.forward.alone else 1
+        limit = self.forward.batch_tokens
         found = [[plain[j] for j in batch] for batch in batches([lengths[i] for i in plain], limit)]
         rest = sorted(set(range(len(prompts))) - set(plain), key=lambda i: (prompts[i].chain, i))
         if self.engine is None:
@@ -163,21 +178,29 @@ class Loaded:
             batch.append(i)
         return found
 
-    def open(self, prompts: Sequence[TokenPrompt], new_tokens: int, grade: Grade | None = None) -> Opened:
-        """Rows for the prompts of one batch, nothing of their tails read yet."""
+    def open(
+        self,
+        prompts: Sequence[TokenPrompt],
+        new_tokens: int,
+        grade: Grade | None = None,
+        indent: Indent = "left",
+    ) -> Opened:
+        """Rows for the prompts of one batch, nothing of their tails read yet; with a grade the engine must read them."""
         if grade is None and not all(self.reads(len(prompt.ids) + new_tokens) for prompt in prompts):
             apart = len(prompts) > 1 and self.forward.alone
             single = [PlainBatch(self.forward, self.device) for _ in (prompts if apart else prompts[:1])]
             rows: Rows = Apart(single) if apart else single[0]
             return Opened(rows, [tuple(p.ids) for p in prompts], [0] * len(prompts), ["full"] * len(prompts))
-        batch, grades = self._open(prompts, new_tokens, grade or self._reuse.grade)
+        batch, grades = self._open(prompts, new_tokens, grade or self._reuse.grade, indent)
         return Opened(batch, [prompt.tail for prompt in prompts], batch.reused, grades)
 
     def open_batch(self, prompts: Sequence[TokenPrompt], new_tokens: int) -> tuple[Batch, list[Grade]]:
         """The rows of `open` where the engine reads them all, and their grades."""
         return self._open(prompts, new_tokens, self._reuse.grade)
 
-    def _open(self, prompts: Sequence[TokenPrompt], new_tokens: int, grade: Grade) -> tuple[Batch, list[Grade]]:
+    def _open(
+        self, prompts: Sequence[TokenPrompt], new_tokens: int, grade: Grade, indent: Indent = "left"
+    ) -> tuple[Batch, list[Grade]]:
         from ctxproc.llm.batch import Row, open_batch
         from ctxproc.llm.packing import Blend
 
@@ -186,9 +209,10 @@ class Loaded:
         rows = []
         for prompt, its in zip(prompts, grades, strict=True):
             chains = chains_of(prompt, its)
-            rows.append(Row(chains, prompt.tail, prompt.joints if its == "link-k" else None))
+            rows.append(Row(chains, prompt.tail, prompt.joints if its == "link-k" else None, indent))
         blend = Blend(self._reuse.temperature, self._reuse.scale) if "parallel+ape" in grades else None
-        return open_batch(self.engine, rows, new_tokens, blend, self._rotation), grades
+        rotation = self._movement if indent == "right" else self._rotation
+        return open_batch(self.engine, rows, new_tokens, blend, rotation), grades
 
 
 def chains_of(prompt: TokenPrompt, grade: Grade) -> tuple[Chain, ...]:

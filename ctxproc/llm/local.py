@@ -7,14 +7,15 @@ kv.py); a model that the engine may not read is read plainly, and `notices` says
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctxproc.config import Grade, ReuseSettings
 from ctxproc.errors import ConfigError, ModelError, PromptTooLongError
-from ctxproc.llm.base import Generation, LogLikelihood, Sampling, Warmed, WindowedLLM
+from ctxproc.llm.base import Generation, Indent, LogLikelihood, Sampling, Warmed, WindowedLLM, finished
 from ctxproc.llm.decoding import MergedRows, Reply, Sampler, decode
 from ctxproc.llm.framing import Framing, TokenPrompt
 from ctxproc.llm.hardware import check_dtype, choose_device, choose_dtype
@@ -111,69 +112,78 @@ class TransformersLLM(WindowedLLM):
         fitting = [self._fitting(prompt, sampling.max_new_tokens) for prompt in prompts]
         results: dict[int, Generation] = {}
         for batch in self._loaded.batches(fitting, [sampling.max_new_tokens] * len(fitting)) if fitting else []:
-            made = self._generate([fitting[i] for i in batch], sampling, batch)
+            made = finished(self._decoded([fitting[i] for i in batch], sampling, batch))
             results.update(zip(batch, made, strict=True))
         return [results[i] for i in range(len(fitting))]
 
-    def _generate(
-        self, prompts: Sequence[TokenPrompt], sampling: Sampling, streams: Sequence[int], grade: Grade | None = None
-    ) -> list[Generation]:
-        opened = self._loaded.open(prompts, sampling.max_new_tokens, grade)
-        replies = [self._reply(sampling) for _ in prompts]
-        guides = self._guides(sampling, len(prompts))
-        texts: list[list[str]] = [[] for _ in prompts]
+    def _decoded(
+        self,
+        prompts: Sequence[TokenPrompt],
+        sampling: Sampling,
+        streams: Sequence[int],
+        grade: Grade | None = None,
+        indent: Indent = "left",
+    ) -> Generator[str, None, list[Generation]]:
+        """The pieces of the replies to one batch as they become certain; then the replies."""
+        opened = self._loaded.open(prompts, sampling.max_new_tokens, grade, indent)
+        replies, guides = [self._reply(sampling) for _ in prompts], self._guides(sampling, len(prompts))
         sampler = Sampler(sampling, streams)
-        for pieces in decode(opened.rows, opened.tails, replies, sampler, guides, sampling.max_new_tokens):
-            for row, piece in pieces:
-                texts[row].append(piece)
+        yield from decode(opened.rows, opened.tails, replies, sampler, guides, sampling.max_new_tokens)
         return [
-            Generation("".join(text), len(prompt.ids), reply.tokens, reused, reply.finish, grade=its)
-            for prompt, text, reply, reused, its in zip(
-                prompts, texts, replies, opened.reused, opened.grades, strict=True
-            )
+            _generation(reply, sampling, len(prompt.ids), reused, its)
+            for prompt, reply, reused, its in zip(prompts, replies, opened.reused, opened.grades, strict=True)
         ]
 
-    def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        """As `LLM.stream`; the prompt is checked at once, and closing the iterator ends the work."""
+    def stream(self, prompt: Prompt, sampling: Sampling) -> Generator[str, None, Generation]:
+        """As `LLM.stream`; the prompt is checked at once, and closing the generator ends the work."""
         return self._stream(self._fitting(prompt, sampling.max_new_tokens), sampling)
 
-    def _stream(self, prompt: TokenPrompt, sampling: Sampling) -> Iterator[str]:
-        opened = self._loaded.open([prompt], sampling.max_new_tokens)
-        replies, guides = [self._reply(sampling)], self._guides(sampling, 1)
-        sampler = Sampler(sampling, [0])
-        for pieces in decode(opened.rows, opened.tails, replies, sampler, guides, sampling.max_new_tokens):
-            yield from (piece for _, piece in pieces if piece)
+    def _stream(self, prompt: TokenPrompt, sampling: Sampling) -> Generator[str, None, Generation]:
+        [made] = yield from self._decoded([prompt], sampling, [0])
+        return made
 
-    def decode_windows(self, prompts: Sequence[Prompt], merge: Merge, sampling: Sampling) -> Generation:
+    def decode_windows(
+        self,
+        prompts: Sequence[Prompt],
+        merge: Merge,
+        sampling: Sampling,
+        tell: Callable[[str], None] | None = None,
+    ) -> Generation:
         """As `WindowedLLM.decode_windows`; sampled after the merge, with ``sampling``."""
         if not prompts:
             raise ConfigError("windows: there is none to decode from")
         windows = [self._fitting(prompt, sampling.max_new_tokens) for prompt in prompts]
+        return finished(self._merged(windows, merge, sampling), tell)
+
+    def _merged(
+        self, windows: Sequence[TokenPrompt], merge: Merge, sampling: Sampling
+    ) -> Generator[str, None, Generation]:
         opened = self._loaded.open(windows, sampling.max_new_tokens)
         reply, guides = self._reply(sampling), self._guides(sampling, 1)
         rows = MergedRows(opened.rows, opened.tails, merge.start(), guides[0] if guides else None)
-        text: list[str] = []
-        for pieces in decode(rows, [()], [reply], Sampler(sampling, [0]), guides, sampling.max_new_tokens):
-            text += [piece for _, piece in pieces]
-        return Generation(
-            "".join(text),
-            sum(len(window.ids) for window in windows),
-            reply.tokens,
-            sum(opened.reused),
-            reply.finish,
-            grade=next((grade for grade in opened.grades if grade != "exact"), "exact"),
-            weights=tuple(rows.weights),
-        )
+        yield from decode(rows, [()], [reply], Sampler(sampling, [0]), guides, sampling.max_new_tokens)
+        grade: Grade = next((grade for grade in opened.grades if grade != "exact"), "exact")
+        made = _generation(reply, sampling, sum(len(window.ids) for window in windows), sum(opened.reused), grade)
+        return replace(made, weights=tuple(rows.weights), entropies=tuple(rows.entropies))
 
-    def decode_parallel(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        """As `WindowedLLM.decode_parallel`."""
+    def decode_parallel(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        tell: Callable[[str], None] | None = None,
+        indent: Indent = "left",
+    ) -> Generation:
+        """As `WindowedLLM.decode_parallel`; a window that "right" moves is read anew if its keys cannot be moved."""
+        if indent not in ("left", "right"):
+            raise ConfigError(f"indent must be left or right, not {indent}")
         tokens = self._framing.tokens(prompt)
         longest = max(sum(map(len, chain)) for chain in tokens.side_by_side) + len(tokens.tail)
         if longest + sampling.max_new_tokens > self.context_window:
             raise PromptTooLongError(longest, sampling.max_new_tokens, self.context_window)
         if not self._loaded.reads(longest + sampling.max_new_tokens):
             raise ModelError(self._loaded.refused("parallel contexts"))
-        return self._generate([tokens], sampling, [0], "parallel")[0]
+        [made] = finished(self._decoded([tokens], sampling, [0], "parallel", indent), tell)
+        return made
 
     def warm(self, prompts: Sequence[Prompt]) -> Warmed:
         """Read the prefixes and contexts of prompts, so that later calls need not.
@@ -251,6 +261,11 @@ class TransformersLLM(WindowedLLM):
     @cached_property
     def _generation_ends(self) -> frozenset[int]:
         return _ids_of(self._loaded.forward.generation_config, "eos_token_id")
+
+
+def _generation(reply: Reply, sampling: Sampling, prompt_tokens: int, reused: int, grade: Grade) -> Generation:
+    tokens = tuple(reply.tokens) if sampling.logprobs else ()
+    return Generation(reply.text, prompt_tokens, len(reply.tokens), reused, reply.finish, grade=grade, tokens=tokens)
 
 
 def _ids_of(holder: object, name: str) -> frozenset[int]:

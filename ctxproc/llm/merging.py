@@ -30,10 +30,12 @@ class Merged(NamedTuple):
     Attributes:
         scores: (vocabulary,) in the dtype of the logits: log-probabilities up to a constant, -inf for impossible tokens.
         weights: how much each row counted, prior included (0): they sum to 1.
+        entropies: of each row in nats, as they were compared, the prior's own first; empty where none are.
     """
 
     scores: torch.Tensor
     weights: list[float]
+    entropies: tuple[float, ...] = ()
 
 
 class Merge(ABC):
@@ -75,6 +77,11 @@ class Merger:
     def weights(self) -> list[float]:
         """`Merged.weights` of the last step; empty before the first."""
         return self._last.weights if self._last is not None else []
+
+    @property
+    def entropies(self) -> tuple[float, ...]:
+        """`Merged.entropies` of the last step; empty before the first."""
+        return self._last.entropies if self._last is not None else ()
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """The scores (vocabulary,) of the next step, as `Merge` gives them."""
@@ -128,19 +135,20 @@ class NBCE(Merge):
             raise ConfigError("NBCE needs at least one window beside the prior")
         logs = logits.log_softmax(-1)
         kept = _nucleus(logs, self.top_p)
-        weights = self._weights(_entropies(logs, kept)[1:], last)
+        entropies = _entropies(logs, kept)
+        if last is not None:
+            entropies[1 + max(range(len(logs) - 1), key=last.weights[1:].__getitem__)] -= self.eta
+        weights = self._weights(entropies[1:])
         pooled = _weighted_mean(logs[1:], weights)
         contrasted = (1 + self.beta) * pooled - self.beta * logs[0]
         scores = torch.where(kept[0] & (logs[0] > FLOOR), contrasted, pooled)
         possible = (kept[1:] & (weights > 0)[:, None]).any(0)
-        return Merged(scores.masked_fill(~possible, -math.inf), [0.0, *weights.tolist()])
+        return Merged(scores.masked_fill(~possible, -math.inf), [0.0, *weights.tolist()], tuple(entropies.tolist()))
 
-    def _weights(self, entropies: torch.Tensor, last: Merged | None) -> torch.Tensor:
-        """The weight of each window (n,) from its entropy and the window that led before."""
+    def _weights(self, entropies: torch.Tensor) -> torch.Tensor:
+        """The weight of each window (n,) from its entropy, as it is compared."""
         import torch
 
-        if last is not None:
-            entropies[max(range(len(entropies)), key=last.weights[1:].__getitem__)] -= self.eta
         if self.pool == "mean":
             return torch.full_like(entropies, 1 / len(entropies))
         if self.pool == "soft":

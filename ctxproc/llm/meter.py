@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal
 
 from ctxproc.answer import Usage
 from ctxproc.errors import LimitError
 from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling, WindowedLLM
 from ctxproc.prompt import Prompt
-from ctxproc.trace import Called, Noted, Scored, Trace
+from ctxproc.trace import Called, Decoded, Noted, Scored, Segments, Trace
 
 if TYPE_CHECKING:
     from ctxproc.llm.merging import Merge
+
+Tell = Callable[[str], None]
 
 AT_ONCE = 64
 """Prompts that are handed to the model together; progress is told between."""
@@ -28,13 +32,19 @@ class Limits:
 
 
 class Meter(LLM):
-    """Wraps a model for one run. A call that would pass a limit is not made."""
+    """Wraps a model for one run. A call that would pass a limit is not made.
+
+    Attributes:
+        refused: calls that `affords` has said there is no room for.
+    """
 
     def __init__(self, llm: LLM, limits: Limits, trace: Trace) -> None:
         self.name = llm.name
         self.context_window = llm.context_window
         self.tokenizer = llm.tokenizer
         self.gives_confidence = llm.gives_confidence
+        self.writes = llm.writes
+        self.refused = 0
         self._llm = llm
         self._limits = limits
         self._trace = trace
@@ -58,6 +68,17 @@ class Meter(LLM):
         """As the model does."""
         self._llm.check_scores()
 
+    def affords(self, prompts: Sequence[Prompt], reserved: int) -> int:
+        """How many of these prompts, from the first on, the limits still allow for."""
+        calls = len(prompts) if self._limits.calls is None else max(0, self._limits.calls - self._calls)
+        number = min(len(prompts), calls)
+        if self._limits.tokens is not None:
+            left = self._limits.tokens - self._prompt_tokens - self._new_tokens
+            costs = accumulate(self._llm.count_tokens(prompt) + reserved for prompt in prompts[:number])
+            number = sum(1 for cost in costs if cost <= left)
+        self.refused += len(prompts) - number
+        return number
+
     def usage(self, seconds: float) -> Usage:
         """What has been spent so far."""
         grades = ",".join(sorted(self._grades)) or "full"
@@ -70,25 +91,29 @@ class Meter(LLM):
             LimitError: the calls or tokens of these prompts, answers included, would exceed the limits.
         """
         self._check(prompts, self._llm.reserved(sampling) * len(prompts))
-        tell = self._trace.progress("read")
+        tell = self._trace.progress("read") if len(prompts) > 1 else None
         generations: list[Generation] = []
         for start in range(0, len(prompts), AT_ONCE):
-            tell(start, len(prompts))
+            if tell:
+                tell(start, len(prompts))
             own = replace(sampling, stream=sampling.stream + start)
             generations += self._generate(prompts[start : start + AT_ONCE], own)
-        tell(len(prompts), len(prompts))
+        if tell:
+            tell(len(prompts), len(prompts))
         return generations
 
     def _generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
+        began = time.monotonic()
         generations = self._llm.generate(prompts, sampling)
+        seconds = (time.monotonic() - began) / len(prompts)
         for prompt, made in zip(prompts, generations, strict=True):
-            self._called(prompt, made)
+            self._called(prompt, made, seconds)
         return generations
 
-    def _called(self, prompt: Prompt, made: Generation) -> None:
-        self._add(made.prompt_tokens, made.new_tokens, made.reused_tokens)
-        self._grades.add(made.grade)
-        self._pass_on_notices()
+    def _called(
+        self, prompt: Prompt, made: Generation, seconds: float, way: str = "generate", finish: str = ""
+    ) -> None:
+        self._count(made)
         self._trace.emit(
             Called(
                 prompt.step,
@@ -100,23 +125,44 @@ class Meter(LLM):
                 made.confidence,
                 made.quote,
                 made.grade,
+                finish or made.finish,
+                seconds,
+                way,
+                tuple((token.text, token.logprob) for token in made.tokens),
             )
         )
 
-    def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
+    def _count(self, made: Generation, calls: int = 1) -> None:
+        self._calls += calls
+        self._prompt_tokens += made.prompt_tokens
+        self._new_tokens += made.new_tokens
+        self._reused_tokens += made.reused_tokens
+        self._grades.add(made.grade)
+        self._pass_on_notices()
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> Generator[str, None, Generation]:
         """As the model does; counted when it ends, also when it is ended early."""
         self._check([prompt], self._llm.reserved(sampling))
+        began = time.monotonic()
         pieces: list[str] = []
+        made: Generation | None = None
+        stream = self._llm.stream(prompt, sampling)
         try:
-            for piece in self._llm.stream(prompt, sampling):
-                pieces.append(piece)
-                yield piece
+            while True:
+                try:
+                    pieces.append(next(stream))
+                except StopIteration as end:
+                    made = end.value
+                    break
+                yield pieces[-1]
         finally:
-            text = "".join(pieces)
-            spent = self._llm.count_tokens(prompt), self._llm.tokenizer.count(text), 0
-            self._add(*spent)
-            self._pass_on_notices()
-            self._trace.emit(Called(prompt.step, segments(prompt), text, *spent))
+            stream.close()
+            if made is None:
+                text = "".join(pieces)
+                cut = Generation(text, self._llm.count_tokens(prompt), self._llm.tokenizer.count(text))
+                self._called(prompt, cut, time.monotonic() - began, "stream", "interrupted")
+        self._called(prompt, made, time.monotonic() - began, "stream")
+        return made
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[LogLikelihood]:
         """As the model does; each pair is a call.
@@ -125,12 +171,24 @@ class Meter(LLM):
             LimitError: as in `generate`.
         """
         self._check(prompts, sum(map(self._llm.tokenizer.count, continuations)))
+        began = time.monotonic()
         scores = self._llm.score(prompts, continuations)
-        self._pass_on_notices()
+        seconds = (time.monotonic() - began) / max(1, len(prompts))
         for prompt, continuation, score in zip(prompts, continuations, scores, strict=True):
-            self._add(self._llm.count_tokens(prompt) + score.tokens, 0, score.reused_tokens)
-            self._grades.add(score.grade)
-            self._trace.emit(Scored(prompt.step, segments(prompt), continuation, score.total, score.tokens))
+            read = self._llm.count_tokens(prompt) + score.tokens
+            self._count(Generation("", read, 0, score.reused_tokens, grade=score.grade))
+            self._trace.emit(
+                Scored(
+                    prompt.step,
+                    segments(prompt),
+                    continuation,
+                    score.total,
+                    score.tokens,
+                    score.reused_tokens,
+                    score.grade,
+                    seconds,
+                )
+            )
         return scores
 
     def _pass_on_notices(self) -> None:
@@ -147,39 +205,55 @@ class Meter(LLM):
         if tokens > self._limits.tokens:
             raise LimitError(f"the run needs up to {tokens} tokens, limits.tokens is {self._limits.tokens}")
 
-    def _add(self, prompt_tokens: int, new_tokens: int, reused_tokens: int) -> None:
-        self._calls += 1
-        self._prompt_tokens += prompt_tokens
-        self._new_tokens += new_tokens
-        self._reused_tokens += reused_tokens
-
 
 class WindowedMeter(Meter, WindowedLLM):
     """A `Meter` of a model that shows its logits."""
 
     _llm: WindowedLLM
 
-    def decode_windows(self, prompts: Sequence[Prompt], merge: Merge, sampling: Sampling) -> Generation:
+    def decode_windows(
+        self, prompts: Sequence[Prompt], merge: Merge, sampling: Sampling, tell: Tell | None = None
+    ) -> Generation:
         """As the model does; each window is a call, and the text is counted once.
 
         Raises:
             LimitError: as in `generate`.
         """
         self._check(prompts, self._llm.reserved(sampling))
-        made = self._llm.decode_windows(prompts, merge, sampling)
-        self._calls += len(prompts) - 1
-        self._called(Prompt(tuple(s for prompt in prompts for s in prompt.segments), prompts[0].step), made)
+        began = time.monotonic()
+        made = self._llm.decode_windows(prompts, merge, replace(sampling, logprobs=True), tell)
+        self._count(made, len(prompts))
+        self._trace.emit(
+            Decoded(
+                prompts[0].step,
+                tuple(map(segments, prompts)),
+                repr(merge),
+                made.text,
+                tuple((token.text, token.logprob) for token in made.tokens),
+                made.weights,
+                made.entropies,
+                made.prompt_tokens,
+                made.new_tokens,
+                made.reused_tokens,
+                made.grade,
+                made.finish,
+                time.monotonic() - began,
+            )
+        )
         return made
 
-    def decode_parallel(self, prompt: Prompt, sampling: Sampling) -> Generation:
+    def decode_parallel(
+        self, prompt: Prompt, sampling: Sampling, tell: Tell | None = None, indent: Literal["left", "right"] = "left"
+    ) -> Generation:
         """As the model does; one call.
 
         Raises:
             LimitError: as in `generate`.
         """
         self._check([prompt], self._llm.reserved(sampling))
-        made = self._llm.decode_parallel(prompt, sampling)
-        self._called(prompt, made)
+        began = time.monotonic()
+        made = self._llm.decode_parallel(prompt, sampling, tell, indent)
+        self._called(prompt, made, time.monotonic() - began, f"parallel, {indent}")
         return made
 
 
@@ -188,6 +262,6 @@ def metered(llm: LLM, limits: Limits, trace: Trace) -> Meter:
     return (WindowedMeter if isinstance(llm, WindowedLLM) else Meter)(llm, limits, trace)
 
 
-def segments(prompt: Prompt) -> tuple[tuple[str, str | None, str], ...]:
+def segments(prompt: Prompt) -> Segments:
     """A prompt's segments as the trace keeps them."""
     return tuple((segment.role, segment.field, segment.text) for segment in prompt.segments)

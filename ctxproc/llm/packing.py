@@ -95,6 +95,14 @@ class Blend:
     temperature: float = 1.0
     scale: float = 1.0
 
+    def warmed(self, scale: float) -> float:
+        """The factor of the scores of context tokens, where that of others is ``scale``."""
+        return scale / self.temperature
+
+    def shift(self, context: torch.Tensor) -> torch.Tensor:
+        """What is added to the log-sum-exp of every part of the context, whose own as a whole is ``context``."""
+        return (self.scale - 1) * context.nan_to_num(neginf=0.0)
+
 
 @dataclass
 class Pass:
@@ -113,6 +121,7 @@ class Pass:
     kernel: Kernel
     blend: Blend | None = None
     ragged: Ragged | None = None
+    _fresh: bool = field(init=False)
     _own_slots: int = field(init=False)
     _all_slots: int = field(init=False)
     _slots: list[int] = field(init=False)
@@ -121,6 +130,7 @@ class Pass:
     _tables: list[tuple[bool, Reads]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
+        self._fresh = all(span.rows == 1 and not span.past for span in self.spans)
         self._own_slots = own = 1 + any(span.past and span.length > 1 for span in self.spans)
         shared = place(((r.start, r.stop) for r in self.reads if not r.context), own)
         self._first_context = max([own - 1, *shared]) + 1
@@ -155,13 +165,18 @@ class Pass:
         """
         ragged = self.ragged if kernel is None and len(self.reads) > 1 else None
         kernel = kernel or self.kernel
-        if len(self.spans) == 1 and not self.reads and not self.spans[0].past and self.spans[0].rows == 1:
-            self._write(self.spans[0], layer, key, value)
-            out, _ = kernel.attend(query, key, value, causal=self.tokens > 1, scale=scale)
-            return out.transpose(1, 2).contiguous()
-        outs, lses = self._room(query, self._own_slots if ragged else self._all_slots)
         for span in self.spans:
-            self._own(span, layer, (query, key, value), kernel, scale, outs, lses)
+            self._write(span, layer, key, value)
+        if self._fresh:
+            own = self._begun(query, key, value, kernel, scale)
+            if not self.reads:
+                return own[0].transpose(1, 2).contiguous()
+        outs, lses = self._room(query, self._own_slots if ragged else self._all_slots)
+        if self._fresh:
+            outs[0], lses[0] = own[0][0], own[1][0]
+        else:
+            for span in self.spans:
+                self._own(span, layer, query, kernel, scale, outs, lses)
         if ragged:
             out = self._with_cached(layer, query, ragged, scale, outs, lses)
         else:
@@ -190,19 +205,25 @@ class Pass:
         for i, new in enumerate((key, value)):
             into[i].copy_(by_row(new[0, :, span.start : span.stop], span.rows))
 
+    def _begun(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, kernel: Kernel, scale: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the tokens see of their own sequences, all of which begin in this pass; as `Kernel.attend`."""
+        if len(self.spans) == 1:
+            return kernel.attend(query, key, value, causal=self.tokens > 1, scale=scale)
+        return kernel.attend_packed(query, key, value, [span.length for span in self.spans], scale=scale)
+
     def _own(
         self,
         span: Span,
         layer: int,
-        qkv: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        query: torch.Tensor,
         kernel: Kernel,
         scale: float,
         outs: torch.Tensor,
         lses: torch.Tensor,
     ) -> None:
         """What the span's tokens see of their own sequences."""
-        query, key, value = qkv
-        self._write(span, layer, key, value)
         q = by_row(query[0, :, span.start : span.stop], span.rows)
         k, v = span.buffer[layer, :, :, :, : span.past + span.length]
         if span.length == 1 or not span.past:
@@ -227,7 +248,7 @@ class Pass:
         """What the tokens see of the cached blocks; the heads that share keys are laid along the query axis."""
         _, heads, _, size = query.shape
         packed: dict[tuple[int, int], torch.Tensor] = {}
-        warm = scale / self.blend.temperature if self.blend else scale
+        warm = self.blend.warmed(scale) if self.blend else scale
         for read, slot in zip(self.reads, self._slots, strict=True):
             at, tokens = (read.start, read.stop), read.stop - read.start
             if at not in packed:
@@ -256,10 +277,10 @@ class Pass:
                     self._tables.append((kind, ragged(its, self.tokens, query.shape[1])))
         parts = list(zip(outs[: self._own_slots], lses[: self._own_slots], strict=True))
         for blended, table in self._tables:
-            warm = scale / self.blend.temperature if self.blend and blended else scale
+            blend = self.blend if blended else None
+            warm = blend.warmed(scale) if blend else scale
             out, lse = table.attend(query[0].transpose(0, 1), layer=layer, scale=warm)
-            if self.blend and blended:  # as in `_merged`
-                lse = lse + (self.blend.scale - 1) * lse.nan_to_num(neginf=0.0)
+            lse = lse + blend.shift(lse) if blend else lse
             parts.append((out.transpose(0, 1), lse.T))
         return merge([out for out, _ in parts], [lse for _, lse in parts])[0]
 
@@ -269,8 +290,7 @@ class Pass:
         if self.blend and self._first_context < len(lses):
             lses = lses.clone()
             context = lses[self._first_context :]
-            whole = context.logsumexp(0).nan_to_num(neginf=0.0)
-            context += (self.blend.scale - 1) * whole
+            context += self.blend.shift(context.logsumexp(0))
         return merge(outs, lses)[0]
 
 

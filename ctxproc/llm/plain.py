@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ctxproc.errors import ModelError
-from ctxproc.llm.pretrained import quiet
+from ctxproc.llm.pretrained import quiet, rope_parameters
 
 if TYPE_CHECKING:
     import torch
+
+
+PLAIN_TOKENS = {"cpu": 4096, "other": 32768}
+"""Tokens of a plain batch by device, padding and answers included."""
 
 
 class Rows(NamedTuple):
@@ -56,8 +60,6 @@ class Forward:
     """
 
     def __init__(self, model: Any) -> None:  # noqa: ANN401  (models share only Module)
-        from ctxproc.llm.gate import rope_parameters
-
         self._model = model
         self._attention: str = model.config._attn_implementation
         self._known = inspect.signature(model.forward).parameters
@@ -66,6 +68,11 @@ class Forward:
         self.alone = not self.keeps or bool(kinds & {"dynamic", "longrope"})
         self.generation_config: object = getattr(model, "generation_config", None)
         self.vocabulary: int = model.config.get_text_config(decoder=True).vocab_size
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of rows that run together, for `batches`."""
+        return 1 if self.alone else PLAIN_TOKENS.get(self._model.device.type, PLAIN_TOKENS["other"])
 
     def __call__(self, rows: Rows, last: int, cache: object = None) -> tuple[torch.Tensor, object]:
         """Logits (rows, last, vocabulary) of the last ``last`` tokens, and the cache for the next call.
@@ -85,10 +92,18 @@ class Forward:
         known = {name: value for name, value in wanted.items() if name in self._known}
         with own_attention(self._model, self._attention):
             out = self._model(input_ids=rows.ids, **known)
-        logits: torch.Tensor = out.logits[:, -last:]
-        if bool(logits.isnan().any()):
-            raise ModelError("the model's output is not a number: its weights are damaged, or need dtype float32")
-        return logits, out.past_key_values if self.keeps else None
+        return checked(out.logits[:, -last:]), out.past_key_values if self.keeps else None
+
+
+def checked(logits: torch.Tensor) -> torch.Tensor:
+    """The logits.
+
+    Raises:
+        ModelError: they are not numbers.
+    """
+    if bool(logits.isnan().any()):
+        raise ModelError("the model's output is not a number: its weights are damaged, or need dtype float32")
+    return logits
 
 
 @contextmanager

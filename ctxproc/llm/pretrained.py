@@ -237,6 +237,13 @@ def _in_folder(name: str, folder: Path) -> Source:
     return Source(name, str(packed[0]), local=True, gguf=True)
 
 
+def rope_parameters(config: Any) -> list[dict[str, Any]]:  # noqa: ANN401  (configurations share no class)
+    """The rotary parameters of a configuration, one mapping for each kind of layer."""
+    found = getattr(config, "rope_parameters", None) or {}
+    nested = [value for value in found.values() if isinstance(value, dict)]
+    return nested or [found]
+
+
 @contextmanager
 def quiet(downloads: bool = False) -> Iterator[None]:
     """No logging, progress bar or warning from transformers and what it loads inside; as before afterwards.
