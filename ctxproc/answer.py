@@ -78,6 +78,7 @@ class Answer:
         evidence: the best first.
         usage: what it cost.
         confidence: calibrated probability that the answer is right; None where the model gives none.
+        stopped: the limits that ended the run before it was done; "" where none did.
     """
 
     text: str
@@ -88,6 +89,7 @@ class Answer:
     evidence: tuple[Evidence, ...] = ()
     usage: Usage = field(default_factory=Usage)
     confidence: float | None = None
+    stopped: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -101,6 +103,7 @@ class Answer:
             "strategy": self.strategy,
             "model": self.model,
             "run": self.run,
+            "stopped": self.stopped,
             "evidence": [asdict(item) for item in self.evidence],
             "usage": asdict(self.usage),
         }

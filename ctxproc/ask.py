@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import cached_property
@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ctxproc.answer import Answer
 from ctxproc.errors import LimitError, UsageError
-from ctxproc.trace import Answered, Listener, Loaded, Selected, Skipped, Split, Started, Trace
+from ctxproc.trace import Answered, Listener, Loaded, Selected, Skipped, Split, Started, Streamed, Trace
 
 if TYPE_CHECKING:
     from ctxproc.chunk import Chunk
     from ctxproc.config import Settings
     from ctxproc.document import Document
+    from ctxproc.job import Found, Job
     from ctxproc.llm.base import LLM, Sampling, Warmed
     from ctxproc.memory.corpus import Corpus
-    from ctxproc.strategies.base import Job, Plan, Strategy
+    from ctxproc.strategies.base import Plan, Strategy
+    from ctxproc.stream import Stream
+    from ctxproc.task import Task
 
     Source = str | Path | Document
 
@@ -83,10 +86,10 @@ class Library:
 
     @staticmethod
     def strategy(spec: str | Mapping[str, Mapping[str, Any]]) -> Strategy:
-        """The strategy that a spec names."""
-        from ctxproc.strategies import catalogue
+        """The strategy that a spec names; names joined by "+" are a selection and what reads it."""
+        from ctxproc.strategies import make
 
-        return catalogue.make(spec)
+        return make(spec)
 
     @cached_property
     def sampling(self) -> Sampling:
@@ -120,32 +123,62 @@ class Library:
             self._corpora[budget] = Corpus(chunks, embedder, cache=cache, progress=trace.progress("embed"))
         return self._corpora[budget]
 
-    def budget(self, question: str, strategy: Strategy) -> int:
+    def budget(self, question: str, strategy: Strategy, task: Task | None = None) -> int:
         """Tokens of a chunk: as set, or as many as the strategy's prompts hold with this question."""
-        room = strategy.room(self.llm, question, self.sampling)
+        room = strategy.room(self.llm, question, self.sampling, task)
         wanted = self.settings.chunk.tokens
         return wanted if room >= wanted else max(1, 1 << (room.bit_length() - 1))
 
-    def plan(self, question: str) -> Plan:
+    def plan(
+        self,
+        question: str,
+        *,
+        choices: Sequence[str] | None = None,
+        schema: Mapping[str, Any] | str | None = None,
+        summarise: bool = False,
+    ) -> Plan:
         """An upper bound of what `ask` would spend: the largest chunks are taken for the selected ones."""
-        strategy = self.strategy(self.settings.strategy)
+        from ctxproc.task import task_of
+
+        strategy, task = self.strategy(self.settings.strategy), task_of(choices, schema, summarise)
         checked(question)
-        chunks = self.corpus(self.budget(question, strategy)).chunks
-        retrieval = self.settings.retrieval
-        if retrieval.search and len(chunks) > retrieval.top_k:
-            chunks = sorted(chunks, key=lambda chunk: -chunk.tokens)[: retrieval.top_k]
-        return strategy.plan(self.job(question, chunks, [], Trace()))
+        corpus = self.corpus(self.budget(question, strategy, task))
+        chunks: Sequence[Chunk] = corpus.chunks
+        top_k = self.settings.retrieval.top_k
+        if self._searched(strategy, task) and len(chunks) > top_k:
+            chunks = sorted(chunks, key=lambda chunk: -chunk.tokens)[:top_k]
+        return strategy.plan(self.job(question, chunks, [], Trace(), task, corpus))
 
-    def job(self, question: str, chunks: Sequence[Chunk], relevance: Sequence[float], trace: Trace) -> Job:
+    def _searched(self, strategy: Strategy, task: Task) -> bool:
+        """Whether the strategy gets what a search finds, and not everything."""
+        return bool(self.settings.retrieval.search) and strategy.reads == "selected" and not task.whole
+
+    def job(
+        self,
+        question: str,
+        chunks: Sequence[Chunk],
+        relevance: Sequence[float],
+        trace: Trace,
+        task: Task,
+        corpus: Corpus,
+    ) -> Job:
         """What the strategy is handed."""
+        from ctxproc.catalogue import split
+        from ctxproc.job import Job
         from ctxproc.llm.meter import Limits as RunLimits
-        from ctxproc.strategies.base import Job
 
+        def retrieve(query: str, k: int) -> list[Found]:
+            return self._search(corpus, query, k)
+
+        searched = [split("criterion", spec)[0] for spec in self.settings.retrieval.search]
         return Job(
             question=question,
             chunks=chunks,
             llm=self.llm,
+            task=task,
             relevance=relevance,
+            retriever=retrieve if searched else None,
+            similarity=corpus.similar if "cosine" in searched else None,
             sampling=self.sampling,
             min_confidence=self.settings.answer.min_confidence,
             require_evidence=self.settings.answer.require_evidence,
@@ -153,8 +186,15 @@ class Library:
             trace=trace,
         )
 
+    def _search(self, corpus: Corpus, query: str, k: int) -> list[Found]:
+        from ctxproc.job import Found
+
+        retrieval = self.settings.retrieval
+        hits = corpus.select(query, k, search=retrieval.search, fuse=retrieval.fuse)
+        return [Found(corpus.chunks[hit.index], hit.score) for hit in hits]
+
     def warm(self) -> Warmed:
-        """Have the model read every chunk now, as the strategy's first prompts begin, so that questions need not.
+        """Have the model read every chunk now, as all prompts over chunks begin, so that questions need not.
 
         Raises:
             ModelError: the model keeps nothing between calls, or cannot be loaded.
@@ -163,9 +203,8 @@ class Library:
         from ctxproc.llm.meter import AT_ONCE
         from ctxproc.prompt import template
 
-        strategy = self.strategy(self.settings.strategy)
-        chunks = self.corpus(self.budget("?", strategy)).chunks
-        first = template(next(iter(strategy.steps)))
+        chunks = self.corpus(self.budget("?", self.strategy(self.settings.strategy))).chunks
+        first = template("answer")
         places = dict.fromkeys(first.places, "")
         tell = Trace(listeners=self.listeners).progress("warm")
         total = Warmed()
@@ -175,50 +214,84 @@ class Library:
         tell(len(chunks), len(chunks))
         return total
 
-    def ask(self, question: str, *, trace_file: Path | None = None) -> Answer:
+    def ask(
+        self,
+        question: str,
+        *,
+        choices: Sequence[str] | None = None,
+        schema: Mapping[str, Any] | str | None = None,
+        summarise: bool = False,
+        trace_file: Path | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> Answer:
         """The answer to one question, with evidence.
 
         Args:
             question: in words; not empty.
+            choices: the answer is one of these.
+            schema: the answer is JSON that this JSON Schema accepts, as text or mapping.
+            summarise: the answer is a summary of all sources, as the question asks for.
             trace_file: also write the trace there.
+            tell: called with the answer's text as it comes, a piece at a time. Joined, the pieces are the answer, or the
+                beginning of one from which the run abstained in the end.
 
         Raises:
             UsageError: the question is empty.
+            ConfigError: several of choices, schema and summarise are given, or one is malformed.
             PromptTooLongError: the question is too long for the model's window.
-            LimitError: a limit was reached.
-            ModelError: the model cannot be loaded or used.
+            LimitError: the sources have too many chunks.
+            ModelError: the model cannot be loaded or used, or cannot do what is asked.
         """
         from ctxproc import trace as tracing
+        from ctxproc.job import Voice
+        from ctxproc.task import task_of
 
         began = time.monotonic()
         checked(question)
-        strategy = self.strategy(self.settings.strategy)
+        strategy, task = self.strategy(self.settings.strategy), task_of(choices, schema, summarise)
         trace = Trace(listeners=list(self.listeners))
+        if tell:
+            trace.listeners.append(lambda event: tell(event.text) if isinstance(event, Streamed) else None)
         with ExitStack() as files:
             for path in (trace_file, self._kept(trace.run)):
                 if path:
                     trace.listeners.append(files.enter_context(tracing.written(path)))
-            trace.emit(Started(trace.run, question, strategy.name, self.llm.name, self.settings.model_dump()))
-            job = self._select(question, strategy, trace)
-            answer = strategy(job)
+            settings = self.settings.model_dump()
+            places = tuple((document.source, document.sha256) for document in self.documents)
+            title = strategy.title
+            trace.emit(Started(trace.run, question, title, self.llm.name, settings, task.described, places))
+            job = self._select(question, strategy, trace, task)
+            answer = strategy(replace(job, voice=Voice(trace) if tell else None))
             answer = replace(answer, usage=replace(answer.usage, seconds=time.monotonic() - began))
             trace.emit(Answered(answer.to_json()))
         return answer
 
-    def _select(self, question: str, strategy: Strategy, trace: Trace) -> Job:
-        corpus = self.corpus(self.budget(question, strategy))
-        retrieval = self.settings.retrieval
-        relevance: dict[int, float] = {}
-        picked: Sequence[int] = range(len(corpus.chunks))
-        if retrieval.search:
-            hits = corpus.select(question, retrieval.top_k, search=retrieval.search, fuse=retrieval.fuse)
-            relevance = {hit.index: hit.score for hit in hits}
-            picked = picked if len(picked) <= retrieval.top_k else sorted(relevance)
-        chunks = [corpus.chunks[i] for i in picked]
-        scores = [relevance.get(i, 0.0) for i in picked]
-        places = tuple((c.document.source, c.start, c.end, score) for c, score in zip(chunks, scores, strict=True))
-        trace.emit(Selected(places, len(corpus.chunks)))
-        return self.job(question, chunks, scores if retrieval.search else (), trace)
+    def stream(self, question: str, **asked: Any) -> Stream:  # noqa: ANN401 (as `ask`)
+        """The answer's text as it comes, then the answer: see `Stream`. One run at a time.
+
+        Args:
+            question: as in `ask`.
+            asked: ``choices``, ``schema``, ``summarise`` and ``trace_file``, as in `ask`.
+        """
+        from ctxproc.stream import Stream
+
+        return Stream(lambda tell: self.ask(question, tell=tell, **asked))
+
+    def _select(self, question: str, strategy: Strategy, trace: Trace, task: Task) -> Job:
+        corpus = self.corpus(self.budget(question, strategy, task))
+        chunks: Sequence[Chunk] = corpus.chunks
+        scores: list[float] = []
+        if self._searched(strategy, task):
+            found = {
+                id(item.chunk): item.score for item in self._search(corpus, question, self.settings.retrieval.top_k)
+            }
+            if len(chunks) > self.settings.retrieval.top_k:
+                chunks = [chunk for chunk in chunks if id(chunk) in found]
+            scores = [found.get(id(chunk), 0.0) for chunk in chunks]
+        relevance = scores or [0.0] * len(chunks)
+        places = tuple((c.document.source, c.start, c.end, score) for c, score in zip(chunks, relevance, strict=True))
+        trace.emit(Selected(places if scores else (), len(corpus.chunks)))
+        return self.job(question, chunks, scores, trace, task, corpus)
 
     def _kept(self, run: str) -> Path | None:
         """Where this run's trace is kept; older ones beyond the limit are removed."""
@@ -239,6 +312,10 @@ def ask(
     config: str | Path | None = None,
     llm: LLM | None = None,
     listeners: Sequence[Listener] = (),
+    choices: Sequence[str] | None = None,
+    schema: Mapping[str, Any] | str | None = None,
+    summarise: bool = False,
+    tell: Callable[[str], None] | None = None,
     **settings: Any,  # noqa: ANN401 (any setting by its name)
 ) -> Answer:
     """Answer one question over sources; `Library` is the form for several questions.
@@ -250,6 +327,10 @@ def ask(
         config: a YAML or TOML file.
         llm: a model object instead of a setting's name.
         listeners: told each event of the run.
+        choices: as in `Library.ask`.
+        schema: as in `Library.ask`.
+        summarise: as in `Library.ask`.
+        tell: as in `Library.ask`.
         settings: single settings, sections as mappings: ``strategy="stuff", retrieval={"top_k": 4}``.
 
     Raises:
@@ -261,7 +342,7 @@ def ask(
     chosen, _ = resolve(preset=preset, file=Path(config) if config else None, flags=settings)
     one = isinstance(sources, (str, Path, Document))
     library = Library([sources] if one else sources, chosen, llm=llm, listeners=listeners)  # type: ignore[list-item,arg-type]
-    return library.ask(question)
+    return library.ask(question, choices=choices, schema=schema, summarise=summarise, tell=tell)
 
 
 def checked(question: str) -> None:

@@ -130,7 +130,8 @@ class Settings(Section):
     """Everything that can be set, and its defaults."""
 
     model: str = Field(
-        "builtin", description="builtin, a folder, a GGUF file, or a hub name of a causal language model"
+        "builtin",
+        description="builtin, a folder, a GGUF file or a hub name of a causal model, or http://host:port/v1 of a server",
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16")
@@ -141,7 +142,9 @@ class Settings(Section):
     context_window: int | None = Field(
         None, ge=16, description="tokens of a prompt and its answer; null: the model's own"
     )
-    strategy: str | dict[str, dict[str, Any]] = Field("map_rerank", description="name, or {name: {parameter: value}}")
+    strategy: str | dict[str, dict[str, Any]] = Field(
+        "map_rerank", description="name, {name: {parameter: value}}, or selection+strategy such as memrecall+nbce"
+    )
     chunk: ChunkSettings = ChunkSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     generation: GenerationSettings = GenerationSettings()

@@ -118,13 +118,35 @@ def template_names() -> list[str]:
 
 
 @cache
-def template(name: str) -> Template:
-    """The shipped template ``name`` (``strategies/templates/NAME.txt``), such as ``map_rerank.answer``.
+def source(name: str, task: str = "answer") -> str:
+    """The text of the shipped template ``name`` (``strategies/templates/NAME.txt``), places not filled.
+
+    A file ``NAME.TASK.txt`` is taken before it.
 
     Raises:
         UnknownNameError: there is none of that name.
     """
-    if name not in template_names():
-        raise UnknownNameError("template", name, template_names())
-    file = resources.files("ctxproc.strategies") / "templates" / f"{name}.txt"
-    return parse(name, file.read_text(encoding="utf-8").rstrip("\n"))
+    names = template_names()
+    if name not in names:
+        raise UnknownNameError("template", name, names)
+    chosen = f"{name}.{task}" if f"{name}.{task}" in names else name
+    file = resources.files("ctxproc.strategies") / "templates" / f"{chosen}.txt"
+    return file.read_text(encoding="utf-8").rstrip("\n")
+
+
+def does_task(name: str, task: str = "answer") -> bool:
+    """Whether the reply to this template is the result of the task, and not a step on the way."""
+    return "{task}" in source(name, task)
+
+
+@cache
+def template(name: str, task: str = "answer") -> Template:
+    """The shipped template ``name``, such as ``map_reduce.map``, as it is for a task.
+
+    The template ``task.TASK`` stands in its place ``{task}``.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    text = source(name, task)
+    return parse(name, text.replace("{task}", source(f"task.{task}")) if does_task(name, task) else text)

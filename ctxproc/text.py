@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from itertools import pairwise
 
 HEADING, BLANK, NEWLINE, SENTENCE, CLAUSE, AFTER_HEADING, WRAP = 0.0, 0.25, 0.5, 1.0, 2.0, 2.25, 2.5
 """What a break costs: before a heading, at a blank line, at the end of a line that ends something, of a sentence, of a
@@ -142,6 +143,14 @@ def sentence_around(text: str, start: int, end: int, limit: int = 400) -> tuple[
         left = left if start - left <= before else _nearest(text, clauses, start - before, start, 1)
         right = right if right - end <= after else _nearest(text, clauses, end + after, end, -1)
     return _trim(text, left, right)
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """The slices of the sentences, headings and lines of a list, in order, without white space at their ends."""
+    positions, costs = breaks(text)
+    ends = [p for p, cost in zip(positions, costs, strict=True) if cost <= SENTENCE or cost == AFTER_HEADING]
+    slices = [_trim(text, start, end) for start, end in pairwise([0, *ends, len(text)])]
+    return [(start, end) for start, end in slices if start < end]
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def test_ask_prints_one_object_that_agrees_with_the_file(book: Path) -> None:
     assert book.read_bytes()[lead["byte_start"] : lead["byte_end"]].decode() == lead["quote"]
     for name in (answer["run"], "last", str(book.parent / "t.jsonl")):
         story = run("explain", name).stdout
-        assert "Maren Oduya" in story and "selected 8 of" in story and "map_rerank.answer" in story
+        assert "Maren Oduya" in story and "selected 8 of" in story and "answer" in story
 
 
 def test_ask_reads_standard_input_and_prints_for_people(book: Path) -> None:
@@ -67,6 +67,38 @@ def test_ask_abstains_with_exit_code_0(book: Path) -> None:
     question = "What is the price of tin on Mars?"
     assert json.loads(run("ask", question, str(book), "--json").stdout)["abstained"] is True
     assert run("ask", question, str(book)).stdout.startswith("No answer")
+
+
+def test_a_choice_a_limit_a_stream_and_a_replay(book: Path) -> None:
+    question = "Who keeps the lamp at Skerry Point?"
+    done = run("ask", question, str(book), "--choices", "Gideon Marsh, Maren Oduya", "--max-calls", "2", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["answer"] == "Maren Oduya" and answer["usage"]["calls"] <= 2
+    assert run("explain", answer["run"], "--replay").stdout == done.stdout
+    streamed = run("ask", question, str(book), "--stream", "--resume", "last", "--choices", "Gideon Marsh, Maren Oduya")
+    assert streamed.stdout.startswith("Maren Oduya\n") and "verified" in streamed.stdout
+    stopped = run("ask", question, str(book), "--max-calls", "0")
+    assert stopped.stdout.startswith("No answer") and "limits.calls 0 reached" in stopped.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (("--choices", "a,a"), 2, "all different"),
+        (("--choices", "a,b", "--summarise"), 2, "exclude each other"),
+        (("--schema", "nowhere.json"), 2, "cannot read the schema nowhere.json"),
+        (("--schema", "{"), 2, "not JSON"),
+        (("--schema", "{}"), 1, "name a model that writes"),
+        (("--summarise",), 1, "name a model that writes"),
+        (("--stream", "--json"), 2, "leave out --json"),
+        (("--resume", "nonesuch"), 2, "no run"),
+        (("--max-calls", "-1"), 2, "-1"),
+        (("--strategy", "nbce"), 1, "shows its logits"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said_in_a_line(book: Path, options: tuple[str, ...], code: int, says: str) -> None:
+    done = run("ask", "Who keeps the lamp?", str(book), "--preset", "fast", *options, code=code)
+    assert says in " ".join(done.stderr.split()) and done.stdout == ""
 
 
 def test_dry_run_loads_no_weights(book: Path) -> None:

@@ -32,7 +32,7 @@ from ctxproc.llm.scripted import ScriptedLLM
 from ctxproc.prompt import Prompt, Segment, template
 from ctxproc.strategies import catalogue
 from ctxproc.strategies.base import Job
-from ctxproc.trace import Called, Event, Noted, Scored, Trace
+from ctxproc.trace import Called, Decoded, Event, Noted, Scored, Trace
 
 torch.set_num_threads(1)
 QUESTION = "Who keeps the lamp?"
@@ -77,7 +77,7 @@ def by_strategy(name: str) -> Callable[[TransformersLLM, Document], Seen]:
         chunks = chunks_of(document, llm)
         job = Job(QUESTION, chunks, llm, sampling=SAMPLING, trace=Trace(listeners=[events.append]))
         answer = catalogue.make(name)(job)
-        seen: Seen = [("text", event.text) for event in events if isinstance(event, Called)]
+        seen: Seen = [("text", event.text) for event in events if isinstance(event, (Called, Decoded))]
         seen += [("total", pytest.approx(e.total, abs=1e-3)) for e in events if isinstance(e, Scored)]
         return [*seen, ("answer", answer.text)]
 
@@ -85,16 +85,16 @@ def by_strategy(name: str) -> Callable[[TransformersLLM, Document], Seen]:
 
 
 def by_windows(llm: TransformersLLM, document: Document) -> Seen:
-    prompts = [template("stuff.answer").fill([text], {"question": QUESTION}) for text in ("", *TEXTS)]
+    prompts = [template("answer").fill([text], {"question": QUESTION}) for text in ("", *TEXTS)]
     return [("text", llm.decode_windows(prompts, NBCE(), SAMPLING).text)]
 
 
 def by_stream(llm: TransformersLLM, document: Document) -> Seen:
-    prompt = template("map_rerank.answer").fill([TEXTS[1]], {"question": QUESTION})
+    prompt = template("answer").fill([TEXTS[1]], {"question": QUESTION})
     return [("text", "".join(llm.stream(prompt, SAMPLING)))]
 
 
-WORKS = {name: by_strategy(name) for name in ("stuff", "map_reduce", "map_rerank")}
+WORKS = {name: by_strategy(name) for name in ("stuff", "map_reduce", "map_rerank", "refine", "nbce")}
 WORKS |= {"windows": by_windows, "stream": by_stream}
 
 
@@ -114,11 +114,11 @@ def test_all_steps_that_read_a_chunk_read_one_entry(folder: Path) -> None:
     steps = [step for name in catalogue.names() for step in catalogue.get(name).steps]
     readers = [step for step in steps if template(step).source.startswith("Read this text")]
     assert len(readers) >= 4
-    places = {"question": QUESTION, "answer": "Maren"}
-    chains = {llm._framing.tokens(template(step).fill([TEXTS[0]], places)).chain for step in readers}
+    prompts = [template(step).fill([TEXTS[0]], dict.fromkeys(template(step).places, "Maren")) for step in readers]
+    chains = {llm._framing.tokens(prompt).chain for prompt in prompts}
     assert len(chains) == 1
-    for step in readers:
-        made = llm.generate([template(step).fill([TEXTS[0]], places)], SAMPLING)[0]
+    for prompt in prompts:
+        made = llm.generate([prompt], SAMPLING)[0]
     assert made.reused_tokens == sum(map(len, chains.pop()))
 
 
@@ -185,7 +185,7 @@ def test_trained_weights_in_bfloat16_differ_only_where_two_tokens_are_a_rounding
 
 
 def asked(llm: TransformersLLM) -> list[tuple[str, int]]:
-    prompts = [template("stuff.answer").fill([text], {"question": QUESTION}) for text in TEXTS]
+    prompts = [template("answer").fill([text], {"question": QUESTION}) for text in TEXTS]
     return [(made.text, made.reused_tokens) for made in llm.generate(prompts, SAMPLING)]
 
 
@@ -241,7 +241,7 @@ from pathlib import Path
 llm = t.load(Path(sys.argv[1]), cache=Path(sys.argv[2]))
 print("ready", flush=True)
 for i in range(int(sys.argv[3])):
-    prompts = [t.template("stuff.answer").fill([f"{i} {text}"], {"question": t.QUESTION}) for text in t.TEXTS]
+    prompts = [t.template("answer").fill([f"{i} {text}"], {"question": t.QUESTION}) for text in t.TEXTS]
     print(repr([made.text for made in llm.generate(prompts, t.Sampling(4))]), flush=True)
 """
 
@@ -262,7 +262,7 @@ def test_two_processes_at_once_and_one_that_is_killed(folder: Path, tmp_path: Pa
     full = load(folder, FULL)
     wanted = []
     for i in range(rounds):
-        prompts = [template("stuff.answer").fill([f"{i} {text}"], {"question": QUESTION}) for text in TEXTS]
+        prompts = [template("answer").fill([f"{i} {text}"], {"question": QUESTION}) for text in TEXTS]
         wanted.append(repr([made.text for made in full.generate(prompts, Sampling(4))]))
     victim, *others = (started(folder, tmp_path, rounds) for _ in range(3))
     assert victim.stdout and victim.stdout.readline() == "ready\n"
@@ -274,7 +274,7 @@ def test_two_processes_at_once_and_one_that_is_killed(folder: Path, tmp_path: Pa
         out, _ = process.communicate(timeout=300)
         assert out.splitlines() == ["ready", *wanted]
     found = load(folder, cache=tmp_path)
-    prompts = [template("stuff.answer").fill([f"0 {text}"], {"question": QUESTION}) for text in TEXTS]
+    prompts = [template("answer").fill([f"0 {text}"], {"question": QUESTION}) for text in TEXTS]
     made = found.generate(prompts, Sampling(4))
     assert repr([one.text for one in made]) == wanted[0] and all(one.reused_tokens for one in made)
 
@@ -292,7 +292,7 @@ def test_a_store_of_no_bytes_and_a_tiny_one_still_answer_rightly(folder: Path, t
 def test_usage_and_trace_tell_the_grade_and_why_it_is_full(folder: Path, tmp_path: Path) -> None:
     events: list[Event] = []
     trace = Trace(listeners=[events.append])
-    prompt = template("stuff.answer").fill(TEXTS[:1], {"question": QUESTION})
+    prompt = template("answer").fill(TEXTS[:1], {"question": QUESTION})
     meter = metered(load(folder), Limits(), trace)
     meter.generate([prompt], SAMPLING)
     meter.score([prompt, prompt], [" yes", " no"])
@@ -310,8 +310,8 @@ def test_usage_and_trace_tell_the_grade_and_why_it_is_full(folder: Path, tmp_pat
 
 def test_prompts_beyond_a_sliding_window_are_read_plainly(tmp_path: Path) -> None:
     folder = models.build(tmp_path, "mistral", max_position_embeddings=2048, sliding_window=600)
-    long = template("stuff.answer").fill([TEXTS[0] * 20], {"question": QUESTION})
-    short = template("stuff.answer").fill(TEXTS[:1], {"question": QUESTION})
+    long = template("answer").fill([TEXTS[0] * 20], {"question": QUESTION})
+    short = template("answer").fill(TEXTS[:1], {"question": QUESTION})
     llm, full = load(folder), load(folder, FULL)
     assert llm.count_tokens(short) + 12 <= 600 < llm.count_tokens(long)
     made = llm.generate([long, short, long], SAMPLING)
@@ -324,7 +324,7 @@ def test_prompts_beyond_a_sliding_window_are_read_plainly(tmp_path: Path) -> Non
 
 def test_prompts_that_share_a_stream_of_draws_are_told_apart_by_their_place(folder: Path) -> None:
     hot = Sampling(max_new_tokens=6, temperature=1.0, seed=4)
-    prompt = template("stuff.answer").fill(TEXTS[:1], {"question": QUESTION})
+    prompt = template("answer").fill(TEXTS[:1], {"question": QUESTION})
     meter = metered(load(folder), Limits(), Trace())
     made = [one.text for one in meter.generate([prompt] * 66, hot)]
     assert made == [one.text for one in load(folder).generate([prompt] * 66, hot)]

@@ -6,25 +6,34 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctxproc.cli.options import settings, settings_options
+from ctxproc.cli.options import limit_options, settings, settings_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ctxproc.answer import Answer, Evidence
     from ctxproc.ask import Library
     from ctxproc.config import Settings
+    from ctxproc.llm.base import LLM
 
 
 @click.command()
 @click.argument("question")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @settings_options
+@click.option("--choices", multiple=True, metavar="A,B,C", help="Answer with one of these; repeat for one with commas.")
+@click.option("--schema", metavar="FILE", help="Answer with JSON of this JSON Schema: a file, or the schema itself.")
+@click.option("--summarise", is_flag=True, help="Answer with a summary of the sources, as QUESTION asks for.")
+@limit_options
+@click.option("--stream", is_flag=True, help="Print the answer's text as it comes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--dry-run", is_flag=True, help="Print an upper bound of calls and tokens; load no weights.")
 @click.option("--trace", "trace_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the run's events.")
+@click.option("--resume", metavar="RUN", help="Go on with an interrupted run: what the model said is not asked again.")
 def ask(
     question: str,
     sources: tuple[str, ...],
@@ -33,23 +42,34 @@ def ask(
     preset: str | None,
     file: Path | None,
     sets: tuple[str, ...],
+    choices: tuple[str, ...],
+    schema: str | None,
+    summarise: bool,
+    stream: bool,
     as_json: bool,
     dry_run: bool,
     trace_file: Path | None,
+    resume: str | None,
 ) -> None:
-    """Answer QUESTION over SOURCEs, and show the passage that the answer rests on.
+    """Do QUESTION over SOURCEs, and show the passage that the answer rests on.
 
     A SOURCE is a file (text, Markdown, code, HTML, PDF, DOCX, EPUB), a folder, or - for standard input.
     """
     from ctxproc.cli.progress import progress
 
+    if stream and (as_json or dry_run):
+        raise click.UsageError("--stream prints text: leave out --json and --dry-run")
     chosen, _ = settings(strategy, model, preset, file, sets)
+    asked: dict[str, Any] = {"choices": chosen_of(choices), "schema": schema_of(schema), "summarise": summarise}
     with progress(sys.stderr) as listener:
         library = open_library(question, sources, chosen, listener)
         if dry_run:
-            plan = library.plan(question)
+            plan = library.plan(question, **asked)
         else:
-            answer = library.ask(question, trace_file=trace_file)
+            if resume:
+                library.llm = resumed(library, resume, question, asked)
+            tell = say if stream else None
+            answer = library.ask(question, trace_file=trace_file, tell=tell, **asked)
     if dry_run:
         numbers = asdict(plan)
         text = f"at most {plan.calls:,} model calls, {plan.prompt_tokens:,} prompt tokens and {plan.new_tokens:,} new tokens"
@@ -57,7 +77,42 @@ def ask(
     elif as_json:
         click.echo(json.dumps(answer.to_json(), ensure_ascii=False))
     else:
-        show(answer)
+        show(answer, streamed=stream)
+
+
+def chosen_of(choices: tuple[str, ...]) -> list[str] | None:
+    """The choices: one option's parts between commas, or several options as they stand."""
+    if not choices:
+        return None
+    parts = choices[0].split(",") if len(choices) == 1 else choices
+    return [part.strip() for part in parts]
+
+
+def schema_of(schema: str | None) -> str | None:
+    """The text of a schema: itself where it begins like one, otherwise the file's."""
+    if schema is None or schema.lstrip().startswith("{"):
+        return schema
+    try:
+        return Path(schema).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise click.UsageError(f"cannot read the schema {schema}: {reason}") from error
+
+
+def say(text: str) -> None:
+    """Print a piece of an answer."""
+    from ctxproc.cli.terminal import plain
+
+    click.echo(plain(text), nl=False)
+
+
+def resumed(library: Library, run: str, question: str, asked: Mapping[str, Any]) -> LLM:
+    """The library's model, knowing what it said in an earlier run."""
+    from ctxproc.cli.explain import find
+    from ctxproc.replay import resumed as with_words
+    from ctxproc.task import task_of
+
+    return with_words(library.llm, find(run), question, library.settings, task_of(**asked))
 
 
 def open_library(question: str, sources: tuple[str, ...], chosen: Settings, listener: object) -> Library:
@@ -68,14 +123,18 @@ def open_library(question: str, sources: tuple[str, ...], chosen: Settings, list
     return Library(sources, chosen, listeners=[listener])  # type: ignore[list-item]
 
 
-def show(answer: Answer) -> None:
-    """Print an answer for a person; the cost only on a terminal."""
+def show(answer: Answer, streamed: bool = False) -> None:
+    """Print an answer for a person, its text unless it was streamed; the cost only on a terminal."""
     from ctxproc.cli.terminal import plain
 
-    if answer.abstained:
-        click.echo("No answer: nothing in the sources supports one.")
+    if streamed and not answer.abstained:
+        click.echo()
+    elif answer.abstained:
+        click.echo(("\n" if streamed else "") + "No answer: nothing in the sources supports one.")
     else:
         click.echo(plain(answer.text))
+    if answer.stopped:
+        click.echo(f"ctxproc: {answer.stopped}: the answer rests on what was read until then", err=True)
     for item in answer.evidence:
         click.echo(f"\n  “{plain(' '.join(item.quote.split()))}”\n  {plain(place(item))}")
     if sys.stdout.isatty():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,33 @@ from ctxproc.cli.terminal import plain
 
 @click.command()
 @click.argument("run")
+@click.option("--replay", "again", is_flag=True, help="Run it again from its trace, without the model; print its JSON.")
 @debug_option
-def explain(run: str) -> None:
+def explain(run: str, again: bool) -> None:
     """Show a RUN: its selection, its exact prompts, its replies and its answer.
 
     RUN is the id that an answer carries, `last`, a trace file, or the name of a strategy, whose templates are shown.
+    With --replay everything but the model is run again over the same sources, the model's words being taken from the
+    trace: what is printed is what `ask --json` printed, to the byte, or an error that says what comes out differently.
     """
     from ctxproc.strategies import catalogue
     from ctxproc.trace import read
 
-    if run in catalogue.names():
+    if again:
+        from ctxproc.replay import replay
+
+        click.echo(json.dumps(replay(find(run)), ensure_ascii=False))
+    elif run in catalogue.names():
         for step, purpose in catalogue.get(run).steps.items():
             show_template(step, purpose)
-        return
-    for line in story(read(find(run))):
-        click.echo(plain(line))
+    else:
+        events = read(find(run))
+        for line in story(events, places(events)):
+            click.echo(plain(line))
 
 
 def show_template(step: str, purpose: str) -> None:
-    """Print a template as it is shipped."""
+    """Print a template as it is shipped, for the task of answering."""
     from ctxproc.prompt import template
 
     click.echo(f"--- {step}: {purpose}\n{template(step).source}\n")
@@ -58,37 +67,100 @@ def find(run: str) -> Path:
     raise UsageError(f"no run {run!r} is kept; name a trace file, a strategy, or a run that an answer showed")
 
 
-def story(events: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+Place = Callable[[str], str]
+
+
+def places(events: Iterable[Mapping[str, Any]]) -> Place:
+    """A function from the text of a chunk to where it stands, "" where that is not known.
+
+    It looks into those sources that are files and have not changed since the run.
+    """
+    from ctxproc.document import load
+    from ctxproc.errors import SourceError
+
+    sources = {source: sha for event in events if event["event"] == "Started" for source, sha in event["sources"]}
+    files = [source for source in sources if Path(source).is_file()]
+    try:
+        documents = (
+            [document for document in load(files) if sources[document.source] == document.sha256] if files else []
+        )
+    except SourceError:
+        documents = []
+
+    def place(text: str) -> str:
+        for document in documents:
+            start = document.text.find(text) if text else -1
+            if start >= 0:
+                return f"{document.source} {start:,} to {start + len(text):,}"
+        return ""
+
+    return place
+
+
+def story(events: Iterable[Mapping[str, Any]], place: Place) -> Iterable[str]:
     """The events in words; each template's words are shown with the prompt they frame."""
     for event in events:
         match event["event"]:
             case "Started":
-                yield f"run {event['run']}: {event['question']!r} by {event['strategy']} on {event['model']}"
+                task = event["task"].get("name", "answer")
+                yield f"run {event['run']}: {event['question']!r} ({task}) by {event['strategy']} on {event['model']}"
             case "Selected":
-                yield f"selected {len(event['chunks'])} of {event['of']} chunks"
-                for source, start, end, score in event["chunks"]:
-                    yield f"  {source}, characters {start:,} to {end:,}, relevance {score:.4f}"
+                number = len(event["chunks"])
+                yield f"selected {number} of {event['of']} chunks" if number else f"all {event['of']} chunks"
+                yield from ranked(event["chunks"])
+            case "Kept":
+                yield f"{event['by']}: kept {len(event['chunks'])} chunks"
+                yield from ranked(event["chunks"])
             case "Called":
-                yield from prompt_lines(event)
+                yield from asked(event, [event["segments"]], place)
                 sure = "" if event["confidence"] is None else f" (confidence {event['confidence']:.3f})"
                 yield f"  => {event['text']!r}{sure}"
+            case "Decoded":
+                yield from asked(event, event["windows"], place)
+                yield from decoded(event)
             case "Scored":
-                yield from prompt_lines(event)
+                yield from asked(event, [event["segments"]], place)
                 yield f"  => log p({event['continuation']!r}) = {event['total']:.4f}, {event['tokens']} tokens"
             case "Noted":
                 yield f"note: {event['text']}"
             case "Answered":
-                answer = event["answer"]
-                yield f"answer: {answer['answer']!r}" if not answer["abstained"] else "abstained"
-                for item in answer["evidence"]:
-                    yield f"  {item['status']}: {item['source']} {item['start']:,} to {item['end']:,}: {item['quote']!r}"
-                yield f"usage: {answer['usage']}"
+                yield from answered(event["answer"])
 
 
-def prompt_lines(event: Mapping[str, Any]) -> Iterable[str]:
-    """A prompt, framed, with the words of the template and the data in their order."""
-    cost = ""
-    if "prompt_tokens" in event:
-        cost = f", {event['prompt_tokens']} tokens, {event['reused_tokens']} reused ({event.get('grade', 'full')})"
-    yield f"--- {event['step']}{cost}"
-    yield "".join(text for _, _, text in event["segments"])
+def ranked(chunks: Iterable[tuple[str, int, int, float]]) -> Iterable[str]:
+    """Chunks with their scores, a line each."""
+    for source, start, end, score in chunks:
+        yield f"  {source}, characters {start:,} to {end:,}, relevance {score:.4f}"
+
+
+def asked(event: Mapping[str, Any], windows: Iterable[Iterable[tuple[str, str, str]]], place: Place) -> Iterable[str]:
+    """The prompts of a call, framed, with the words of the template and the data in their order."""
+    facts = [f"{event['prompt_tokens']} tokens"] if "prompt_tokens" in event else []
+    facts += [f"{event['reused_tokens']} reused ({event['grade']})", f"{event['seconds']:.2f} s"]
+    for segments in windows:
+        yield f"--- {event['step']}, {', '.join(facts)}"
+        facts = ["another window of the same call"]
+        known = [place(text) for _, field, text in segments if field == "context"]
+        if any(known):
+            yield f"reads {', '.join(name or 'text of the run' for name in known)}"
+        yield "".join(text for _, _, text in segments)
+
+
+def decoded(event: Mapping[str, Any]) -> Iterable[str]:
+    """Of each token decoded from several windows: the window that counted most, its weight, and each entropy."""
+    yield f"  => {event['text']!r} by {event['merge']}"
+    entropies = event["entropies"] or [()] * len(event["weights"])
+    for (text, logprob), weights, row in zip(event["tokens"], event["weights"], entropies, strict=False):
+        best = max(range(len(weights)), key=lambda i: weights[i])
+        shown = f", entropies {' '.join(f'{value:.2f}' for value in row)}" if row else ""
+        yield f"     {text!r}: window {best} ({weights[best]:.2f}), log p {logprob:.2f}{shown}"
+
+
+def answered(answer: Mapping[str, Any]) -> Iterable[str]:
+    """The answer, what it rests on, and what it cost."""
+    yield f"answer: {answer['answer']!r}" if not answer["abstained"] else "abstained"
+    for item in answer["evidence"]:
+        yield f"  {item['status']}: {item['source']} {item['start']:,} to {item['end']:,}: {item['quote']!r}"
+    if answer["stopped"]:
+        yield f"stopped: {answer['stopped']}"
+    yield f"usage: {answer['usage']}"

@@ -49,7 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"ctxproc: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\nctxproc: interrupted; embeddings made so far are kept for the next run", err=True)
+        click.echo(
+            "\nctxproc: interrupted; what was done is kept: run it again with --resume last",
+            err=True,
+        )
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,17 +15,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS = (
     click.option("--strategy", metavar="NAME", help="How to read: see `ctxproc strategies`."),
-    click.option("--model", metavar="M", help="builtin, a folder, a .gguf file, or a hub name."),
+    click.option("--model", metavar="M", help="builtin, a folder, a .gguf file, a hub name, or http://host:port/v1."),
     click.option("--preset", metavar="NAME", help="fast, balanced (default) or thorough."),
     click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Settings in YAML or TOML."),
     click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting; see `ctxproc config show`."),
 )
 FLAGS = "ctxproc.flags"
-"""Where the context of a command keeps the options that set one setting of their name and nothing else."""
+"""Where the context of a command keeps the options that set one setting and nothing else, named as it (__ for a dot)."""
 
 
 def _keep(context: click.Context, option: click.Parameter, value: object) -> None:
-    context.meta.setdefault(FLAGS, {})[option.name] = value
+    context.meta.setdefault(FLAGS, {})[str(option.name).replace("__", ".")] = value
 
 
 MACHINE = (
@@ -55,14 +55,43 @@ MACHINE = (
         help="Weights in 8 or 4 bits.",
     ),
 )
+LIMITS = (
+    click.option(
+        "--max-calls",
+        "limits__calls",
+        type=click.IntRange(0),
+        metavar="N",
+        callback=_keep,
+        expose_value=False,
+        help="Model calls of this run; then it answers from what it has.",
+    ),
+    click.option(
+        "--max-tokens",
+        "limits__run_tokens",
+        type=click.IntRange(0),
+        metavar="N",
+        callback=_keep,
+        expose_value=False,
+        help="Tokens of this run, prompts and replies.",
+    ),
+)
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on error.")
 
 
 def settings_options(command: F) -> F:
     """Add the options that choose the settings."""
-    for option in reversed((*OPTIONS, *MACHINE)):
+    return debug_option(_with(command, (*OPTIONS, *MACHINE)))
+
+
+def limit_options(command: F) -> F:
+    """Add the options that bound a run."""
+    return _with(command, LIMITS)
+
+
+def _with(command: F, options: Iterable[Callable[[F], F]]) -> F:
+    for option in reversed(tuple(options)):
         command = option(command)
-    return debug_option(command)
+    return command
 
 
 def settings(

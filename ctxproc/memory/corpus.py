@@ -62,6 +62,15 @@ class Corpus:
 
         return embed_cached(self.embedder, [chunk.text for chunk in self.chunks], self._cache, self._progress)
 
+    def similar(self, query: str, chunks: Sequence[Chunk]) -> list[float]:
+        """The cosine of each of these chunks, all of this corpus, to a query, by their embeddings."""
+        if not chunks:
+            return []
+        places = self.once("places", lambda: {id(chunk): i for i, chunk in enumerate(self.chunks)})
+        vectors = self.embeddings[[places[id(chunk)] for chunk in chunks]]
+        similarities: list[float] = (vectors @ self.embedder.embed([query], query=True)[0]).tolist()
+        return similarities
+
     def select(
         self, query: str, k: int, search: Sequence[Spec | Searcher] = ("cosine", "bm25"), fuse: str = "rrf"
     ) -> list[Hit]:

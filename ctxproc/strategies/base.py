@@ -1,74 +1,32 @@
-"""What a strategy is: a way to answer a question over more chunks than one prompt holds.
+"""What a strategy is: a way to do a task over more chunks than one prompt holds.
 
 A strategy is a frozen dataclass: its fields are its parameters, its docstring is its reference. It implements `read`
-(chunks in, draft out) and `plan` (an upper bound of what `read` spends); counting, limits and evidence are done here, so
-no strategy can forget them. A new strategy is one file in this folder.
+(chunks in, draft out) and `plan` (an upper bound of what `read` spends); counting, limits, streaming and evidence are
+done here, so no strategy can forget them. A new strategy is one file in this folder.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
-from ctxproc.answer import Answer, Quote, ground_all, normalise
+from ctxproc.answer import Answer, Quote, ground_all
 from ctxproc.chunk import Chunk
 from ctxproc.errors import PromptTooLongError
-from ctxproc.llm.base import LLM, Generation, Sampling
-from ctxproc.llm.meter import Limits, metered
-from ctxproc.prompt import Prompt, template
-from ctxproc.trace import Noted, Trace
+from ctxproc.job import Job
+from ctxproc.llm.base import LLM, Sampling
+from ctxproc.llm.meter import Meter, metered
+from ctxproc.prompt import template
+from ctxproc.task import Answering, Reply, Task
+from ctxproc.trace import Noted
 
-JOINT = "\n\n"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a strategy is handed.
-
-    Attributes:
-        question: as the user asked it.
-        chunks: the chunks to read, in document order, each small enough for every prompt of the strategy.
-        llm: the model.
-        relevance: of each chunk to the question, from 0 to 1 (ranked first by every searcher); empty if none searched.
-        sampling: how to generate.
-        min_confidence: below it a draft with a confidence is an abstention.
-        require_evidence: abstain where no quote is found in the sources.
-        limits: of calls and tokens of this run.
-        trace: where events go.
-    """
-
-    question: str
-    chunks: Sequence[Chunk]
-    llm: LLM
-    relevance: Sequence[float] = ()
-    sampling: Sampling = field(default_factory=Sampling)
-    min_confidence: float = 0.0
-    require_evidence: bool = True
-    limits: Limits = field(default_factory=Limits)
-    trace: Trace = field(default_factory=Trace)
-
-    @property
-    def by_relevance(self) -> list[int]:
-        """Places of the chunks, the most relevant first; equals in document order."""
-        relevance = self.relevance or [0.0] * len(self.chunks)
-        return sorted(range(len(self.chunks)), key=lambda i: -relevance[i])
-
-    def prompt(self, step: str, contexts: Sequence[str], **values: str) -> Prompt:
-        """The prompt of a template, with the question filled in."""
-        return template(step).fill(contexts, {"question": self.question, **values}, JOINT)
-
-    def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """What the model replies to each prompt."""
-        generations = self.llm.generate(prompts, self.sampling) if prompts else []
-        return [parse(generation) for generation in generations]
-
-    def holds(self, reply: Reply) -> bool:
-        """Whether a reply has an answer that is sure enough to go on with."""
-        return bool(reply.answer) and (reply.confidence is None or reply.confidence >= self.min_confidence)
+ANSWER = "answer"
+NOTES = "notes"
+"""Templates that do the task: over chunks as they stand, and over notes that were taken from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +44,14 @@ class Plan:
             self.new_tokens + other.new_tokens,
         )
 
+    def __mul__(self, times: int) -> Plan:
+        return Plan(self.calls * times, self.prompt_tokens * times, self.new_tokens * times)
+
+    def within(self, calls: int | None, tokens: int | None) -> bool:
+        """Whether this keeps within limits; None is no limit."""
+        spent = self.prompt_tokens + self.new_tokens
+        return (calls is None or self.calls <= calls) and (tokens is None or spent <= tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -96,65 +62,35 @@ class Draft:
     confidence: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A model's words, taken apart: the answer ("" where it found none), its quote, its confidence."""
+def drafted(job: Job, reply: Reply, chunks: Sequence[Chunk], score: float | None = None) -> Draft:
+    """A reply as a draft, its evidence to be looked for in these chunks, in their order.
 
-    answer: str
-    quote: str
-    confidence: float | None = None
-
-
-NOT_FOUND = re.compile(r"\W*not[ _]found\b", re.IGNORECASE)
-QUOTE_LABEL = re.compile(r"^[ \t>*-]*quote[*]*[ \t]*[:\uff1a][*]*", re.IGNORECASE | re.MULTILINE)
-ANSWER_LABEL = re.compile(r"\A\W*answer\W*[:\uff1a][*]*", re.IGNORECASE)
-
-
-def parse(generation: Generation) -> Reply:
-    """The parts of a reply in the form that the templates ask for; forgiving, never raising.
-
-    The form is an answer, then a line that begins with ``Quote:``. Without that line the answer itself is what is
-    looked for in the source.
+    ``score`` is the evidence's; default: the reply's confidence, 1 where it has none.
     """
-    if generation.quote is not None or generation.confidence is not None:
-        return Reply(generation.text.strip(), generation.quote or generation.text, generation.confidence)
-    answer, *quotes = QUOTE_LABEL.split(generation.text)
-    answer = ANSWER_LABEL.sub("", answer).strip()
-    if not answer or NOT_FOUND.match(answer):
-        return Reply("", "")
-    quote = quotes[0].strip() if quotes else ""
-    return Reply(answer, unquoted(quote) or answer)
-
-
-def unquoted(text: str) -> str:
-    """``text`` without the pair of quotation marks around it."""
-    pairs = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "\u300c": "\u300d"}
-    if len(text) > 1 and pairs.get(text[0]) == text[-1]:
-        return text[1:-1].strip()
-    return text
-
-
-def clip(text: str, tokens: int, llm: LLM) -> str:
-    """The longest beginning of ``text`` with at most so many tokens, cut where a token begins."""
-    starts = llm.tokenizer.starts(text)
-    end = len(text) if len(starts) <= tokens else starts[tokens]
-    while llm.tokenizer.count(text[:end]) > tokens:
-        end -= 1
-    return text[:end]
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two answers are the same but for white space, quotation marks, case and a full stop at the end."""
-    return normalise(one.rstrip(". "))[0] == normalise(other.rstrip(". "))[0]
+    if score is None:
+        score = 1.0 if reply.confidence is None else reply.confidence
+    return Draft(reply.answer, job.task.quotes(job.question, reply, chunks, score), reply.confidence)
 
 
 @dataclass(frozen=True)
 class Strategy(ABC):
-    """A way through a long context."""
+    """A way through a long context.
+
+    Attributes:
+        name: as its module is called.
+        steps: the templates it uses, and what each is for.
+        reads: "selected" chunks, those that a search found for the question, or "all", because it selects itself or
+            works through everything.
+    """
 
     name: ClassVar[str]
     steps: ClassVar[Mapping[str, str]]
-    """The templates it uses, and what each is for."""
+    reads: ClassVar[Literal["selected", "all"]] = "selected"
+
+    @property
+    def title(self) -> str:
+        """What an answer calls it: its name, or for a strategy over others the names joined by "+"."""
+        return self.name
 
     @abstractmethod
     def plan(self, job: Job) -> Plan:
@@ -165,52 +101,107 @@ class Strategy(ABC):
 
     @abstractmethod
     def read(self, job: Job) -> Draft:
-        """The draft answer. Spends no more than `plan` says. An empty list of chunks gives an empty draft."""
+        """The draft. Spends no more than `plan` says. An empty list of chunks gives an empty draft.
 
-    def room(self, llm: LLM, question: str, sampling: Sampling) -> int:
+        A call that a limit forbids is not made and gives an empty reply (see `Job.generate`): a strategy goes on with
+        what it has.
+        """
+
+    def check(self, job: Job) -> None:
+        """Ask before the first call whether the model can do what this strategy needs.
+
+        Raises:
+            ModelError: it cannot; says what to do instead.
+        """
+        return
+
+    def room(self, llm: LLM, question: str, sampling: Sampling, task: Task | None = None) -> int:
         """Tokens of context that fit every step's prompt.
 
         Raises:
             PromptTooLongError: not even one token fits: the question is too long for the window.
         """
         reserved = llm.reserved(sampling)
-        overhead = max(self.overhead(llm, step, question, sampling) for step in self.steps)
+        overhead = max(self.overhead(llm, step, question, sampling, task) for step in self.steps)
         if overhead + reserved >= llm.context_window:
             raise PromptTooLongError(overhead, reserved, llm.context_window)
         return llm.context_window - overhead - reserved
 
-    def overhead(self, llm: LLM, step: str, question: str, sampling: Sampling) -> int:
+    def room_of(self, job: Job) -> int:
+        """`room` for a job."""
+        return self.room(job.llm, job.question, job.sampling, job.task)
+
+    def overhead(self, llm: LLM, step: str, question: str, sampling: Sampling, task: Task | None = None) -> int:
         """Tokens of a step's prompt around its context; a place for an earlier reply counts as a whole reply."""
-        places = template(step).places
-        prompt = template(step).fill([""], {**dict.fromkeys(places, ""), "question": question})
-        return llm.count_tokens(prompt) + sampling.max_new_tokens * len(places - {"question"})
+        task = task or Answering()
+        values = {**task.values, "question": question}
+        form = template(step, task.name)
+        open_places = form.places - values.keys()
+        prompt = form.fill([""], {**dict.fromkeys(open_places, ""), **values})
+        return llm.count_tokens(prompt) + sampling.max_new_tokens * len(open_places)
+
+    def one_call(self, job: Job, step: str, context: int) -> Plan:
+        """The plan of one call of a step with at most so many tokens of context."""
+        overhead = self.overhead(job.llm, step, job.question, job.sampling, job.task)
+        return Plan(1, overhead + context, job.llm.reserved(job.sampling))
+
+    def affordable(self, job: Job) -> Job:
+        """The job with as many of its most relevant chunks as the limits allow by plan, in document order.
+
+        Where the limits do not even allow for one, all are left, and the run is stopped where it must be.
+        """
+        limits = job.limits.calls, job.limits.tokens
+        if not job.chunks or limits == (None, None) or self.plan(job).within(*limits):
+            return job
+        sizes = range(1, len(job.chunks))
+        number = bisect_right(sizes, False, key=lambda n: not self.plan(job.of(job.by_relevance[:n])).within(*limits))
+        if not number:
+            return job
+        job.trace.emit(Noted(f"the limits allow for {number} of {len(job.chunks)} chunks: the most relevant are read"))
+        return job.of(job.by_relevance[:number])
 
     def __call__(self, job: Job) -> Answer:
         """The answer, with evidence looked for in the chunks and with what was spent.
 
         Raises:
-            LimitError: the run would exceed its limits.
-            ModelError: the model failed.
+            ModelError: the model failed, or cannot do what is asked.
         """
         began = time.monotonic()
+        job.task.check(job.llm)
+        self.check(job)
         meter = metered(job.llm, job.limits, job.trace)
-        draft = self.read(replace(job, llm=meter))
+        draft = self.read(replace(self.affordable(job), llm=meter))
         evidence = ground_all(draft.quotes)
-        supported = any(item.status != "unverified" for item in evidence)
-        unsure = draft.confidence is not None and draft.confidence < job.min_confidence
-        abstained = not draft.text or unsure or (job.require_evidence and not supported)
-        if draft.text and abstained:
-            reason = (
-                f"confidence {draft.confidence:.2f} is below {job.min_confidence}" if unsure else "no quote was found"
-            )
+        reason = why_not(job, draft, any(item.status != "unverified" for item in evidence))
+        if draft.text and reason:
             job.trace.emit(Noted(f"abstained from {draft.text!r}: {reason}"))
+        if job.voice and not reason:
+            job.voice.finish(draft.text)
         return Answer(
-            text="" if abstained else draft.text,
-            abstained=abstained,
-            strategy=self.name,
+            text="" if reason else draft.text,
+            abstained=bool(reason),
+            strategy=self.title,
             model=job.llm.name,
             run=job.trace.run,
-            evidence=() if abstained else evidence,
+            evidence=() if reason else evidence,
             usage=meter.usage(time.monotonic() - began),
             confidence=draft.confidence,
+            stopped=stopped(job, meter),
         )
+
+
+def why_not(job: Job, draft: Draft, supported: bool) -> str:
+    """Why a draft is no answer; "" where it is one."""
+    if not draft.text:
+        return "nothing was found"
+    if draft.confidence is not None and draft.confidence < job.min_confidence:
+        return f"confidence {draft.confidence:.2f} is below {job.min_confidence}"
+    return "no quote was found" if job.require_evidence and not supported else ""
+
+
+def stopped(job: Job, meter: Meter) -> str:
+    """Which limit kept calls from being made; "" where none did."""
+    if not meter.refused:
+        return ""
+    limits = (("limits.calls", job.limits.calls), ("limits.run_tokens", job.limits.tokens))
+    return " and ".join(f"{name} {limit}" for name, limit in limits if limit is not None) + " reached"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ctxproc.answer import Quote
-from ctxproc.chunk import Chunk
-from ctxproc.strategies.base import JOINT, Draft, Job, Plan, Strategy
+from ctxproc.job import JOINT, Job
+from ctxproc.strategies.base import ANSWER, Draft, Plan, Strategy, drafted
 from ctxproc.trace import Noted
-
-STEP = "stuff.answer"
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Stuff(Strategy):
     """
 
     name: ClassVar[str] = "stuff"
-    steps: ClassVar[Mapping[str, str]] = {STEP: "answer from all chunks that fit"}
+    steps: ClassVar[Mapping[str, str]] = {ANSWER: "do the task over all chunks that fit"}
 
     def plan(self, job: Job) -> Plan:
         """One call; no more tokens than all chunks and no more than the window."""
@@ -31,29 +28,26 @@ class Stuff(Strategy):
             return Plan()
         joint = job.llm.tokenizer.count(JOINT)
         wanted = sum(chunk.tokens + joint for chunk in job.chunks)
-        room = self.room(job.llm, job.question, job.sampling)
-        overhead = self.overhead(job.llm, STEP, job.question, job.sampling)
-        return Plan(1, overhead + min(wanted, room), job.llm.reserved(job.sampling))
+        return self.one_call(job, ANSWER, min(wanted, self.room_of(job)))
 
     def read(self, job: Job) -> Draft:
         """The reply to that prompt."""
-        chunks = self.fitting(job)
-        if not chunks:
+        places = fitting(job, job.by_relevance, self.room_of(job))
+        if not places:
             return Draft()
-        if len(chunks) < len(job.chunks):
-            job.trace.emit(Noted(f"{len(job.chunks) - len(chunks)} of {len(job.chunks)} chunks do not fit the window"))
-        [reply] = job.generate([job.prompt(STEP, [chunk.text for chunk in chunks])])
-        return Draft(reply.answer, (Quote(reply.quote, tuple(chunks), reply.confidence or 0.0),), reply.confidence)
+        if len(places) < len(job.chunks):
+            job.trace.emit(Noted(f"{len(job.chunks) - len(places)} of {len(job.chunks)} chunks do not fit the window"))
+        chunks = [job.chunks[i] for i in places]
+        return drafted(job, job.finish(job.prompt(ANSWER, [chunk.text for chunk in chunks])), chunks)
 
-    def fitting(self, job: Job) -> list[Chunk]:
-        """The most relevant chunks that fit together, in document order."""
-        joint = job.llm.tokenizer.count(JOINT)
-        left = self.room(job.llm, job.question, job.sampling)
-        taken: set[int] = set()
-        for i in job.by_relevance:
-            cost = job.chunks[i].tokens + (joint if taken else 0)
-            if cost > left:
-                break
-            taken.add(i)
-            left -= cost
-        return [job.chunks[i] for i in sorted(taken)]
+
+def fitting(job: Job, order: Sequence[int], room: int) -> list[int]:
+    """Places of chunks, taken in this order until the next does not fit so many tokens; in document order."""
+    joint = job.llm.tokenizer.count(JOINT)
+    taken: list[int] = []
+    for i in order:
+        room -= job.chunks[i].tokens + (joint if taken else 0)
+        if room < 0:
+            break
+        taken.append(i)
+    return sorted(taken)
