@@ -9,7 +9,7 @@ out-of-scope). The model is any causal one of transformers; nothing is trained.
 
 Each (set, method, windows) is one line of ``--out``; those that stand there already are not run again. At the end the
 table, and whether what the papers say holds, by 95 % intervals over items (bootstrap): it "holds", "does not hold", or
-the figures leave it "undecided".
+the figures leave it "undecided". A set on which the model is at chance is left out of that.
 """
 
 from __future__ import annotations
@@ -174,9 +174,22 @@ def verdict(low: float, high: float) -> str:
 
 
 def findings(records: Records, classes: Mapping[str, int]) -> Iterator[str]:
-    """Whether what the papers say holds, a line each; ``classes`` of each set."""
+    """Whether what the papers say holds, a line each, over the sets where the model is above chance at all.
+
+    Args:
+        records: by set, method and windows.
+        classes: of each set.
+    """
     counts = sorted({count for _, _, count in records if count > 1})
-    sets = sorted(classes, key=lambda name: classes[name])
+    sets = []
+    for name in sorted(classes, key=lambda name: classes[name]):
+        chance = 100 / classes[name]
+        if any(interval(hits(record))[0] > chance for place, record in records.items() if place[0] == name):
+            sets.append(name)
+        else:
+            yield f"{name}: no method is above chance ({chance:.1f} %), so it says nothing of the methods"
+    if not sets:
+        return
     for method in METHODS:
         gains = {name: against(records, (name, method, counts[-1]), (name, "one", 1)) for name in sets}
         told = ", ".join(f"{name} {said(values, interval(values))}" for name, values in gains.items())

@@ -10,8 +10,9 @@ holds already is not asked again, so a run can be interrupted and go on, and rec
 
 Each length runs in a process of its own, in which the strategies take turns: the memory told is the highest resident
 memory of a question beyond what the process had after its imports, so it holds the model, the text, its chunks and their
-embeddings. A strategy that has asked for ``--max-seconds`` at one length is cut there, also within a question; what is left
-is recorded as cut. What a model cannot do (the built-in reader has no logits) is recorded as refused.
+embeddings. These are made before the first question. A strategy that has asked for ``--max-seconds`` at one length is cut
+there, also within a question; what is left is recorded as cut. What a model cannot do (the built-in reader has no logits) is
+recorded as refused.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -101,13 +103,16 @@ class Run:
 
     def strategy(self, library: ctxproc.Library, strategy: str, deadline: Deadline) -> Iterator[Record]:
         """A record of every question that has none yet; the order is random, so that a cut falls on all depths alike."""
-        deadline.at, ending = time.monotonic() + self.max_seconds, {}
+        began, ending = time.monotonic(), dict[str, object]()
+        ready(library)
+        split = time.monotonic() - began
+        deadline.at = time.monotonic() + self.max_seconds
         for needle in random.Random(self.tokens).sample(self.hidden, len(self.hidden)):
             names = (library.llm.name, strategy, self.tokens, needle.kind, needle.depth, needle.number)
             if names in self.done:
                 continue
             forget_peak()
-            record: Record = dict(zip(KEY, names, strict=True))
+            record: Record = {**dict(zip(KEY, names, strict=True)), "ready_seconds": round(split, 1)}
             try:
                 record |= ending or outcome(library, needle)
             except OverTimeError:
@@ -120,6 +125,14 @@ class Run:
                 record |= {"outcome": "failed", "reason": str(error)}
             yield record
         deadline.at = float("inf")
+
+
+def ready(library: ctxproc.Library) -> None:
+    """Split, embed and index the text as the strategy reads it, so that no question has to."""
+    question, search = needles(1, 1)[0].question, library.settings.retrieval.search
+    with suppress(CtxprocError):  # what cannot be done the question says
+        corpus = library.corpus(library.budget(question, library.strategy(library.settings.strategy)))
+        corpus.select(question, 1, search=search)
 
 
 def outcome(library: ctxproc.Library, needle: Needle) -> Record:
@@ -166,7 +179,7 @@ def grids(records: Sequence[Record]) -> dict[tuple[str, str], dict[tuple[int, fl
 
 def table(records: Sequence[Record]) -> Iterator[str]:
     """Recall in percent by strategy, length and kind, all depths together; then by depth; and what it cost."""
-    kinds = list(dict.fromkeys(record["kind"] for record in records))
+    kinds = sorted({record["kind"] for record in records})
     depths = sorted({record["depth"] for record in records})
     heads = [*kinds, *(f"@{depth:.0%}" for depth in depths), "quote", "abst", "calls", "s", "MB", "asked"]
     yield f"{'':<24}{'tokens':>7}" + "".join(f"{head:>9}" for head in heads)

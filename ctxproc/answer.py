@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -161,11 +162,17 @@ def evidence(chunk: Chunk, start: int, end: int, score: float, status: Status, w
 def find_normalised(words: str, text: str) -> tuple[int, int] | None:
     """Where ``words`` stand in ``text`` but for white space, quotation marks and case; the first place, or None."""
     needle, _ = normalise(words)
-    haystack, origin = normalise(text)
+    haystack, origin = _haystack(text)
     at = haystack.find(needle) if needle else -1
     if at < 0:
         return None
     return origin[at], origin[at + len(needle) - 1] + 1
+
+
+@lru_cache(maxsize=512)
+def _haystack(text: str) -> tuple[str, list[int]]:
+    """`normalise`, kept, since several quotes are looked for in one chunk."""
+    return normalise(text)
 
 
 def normalise(text: str) -> tuple[str, list[int]]:

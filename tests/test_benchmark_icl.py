@@ -71,6 +71,14 @@ def test_findings_follow_the_figures() -> None:
     assert said[7].endswith("ahead in 0 and behind in 2 of 4 cells")
 
 
+def test_sets_at_chance_say_nothing() -> None:
+    records = {("few", "one", 1): record("10" * 20)}
+    records |= {("few", method, 2): record("01" * 20) for method in ("pcw", "nbce", "ensemble")}
+    wanted = "few: no method is above chance (50.0 %), so it says nothing of the methods"
+    assert list(findings(records, {"few": 2})) == [wanted]
+    assert len(list(findings(records, {"few": 5}))) == 8
+
+
 @pytest.mark.skipif(not (DATA / "eval" / "icl").is_dir(), reason="the data sets are not at hand")
 def test_the_sets_are_read_whole() -> None:
     folder = DATA / "eval" / "icl"

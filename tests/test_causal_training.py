@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import models
 import pytest
 import torch
 
 from ctxproc.llm.tokenizer import HfTokenizer
-from training.causal import loss_of, right
+from training.causal import Plan, Trainer, loss_of, right
 from training.causal_batches import encode, pack
 from training.causal_facts import facts
 from training.causal_model import Shape, fresh_model
@@ -118,3 +119,31 @@ def test_the_first_heads_of_a_fresh_model_look_one_two_and_three_tokens_back(mod
     for head in range(3):
         places = seen[head].argmax(-1)[5:]
         assert places.tolist() == [k - head - 1 for k in range(5, 41)]
+
+
+def test_a_fresh_model_repeats_what_it_has_seen(model: torch.nn.Module) -> None:
+    once = random.Random(2).sample(range(40, 240), 60)
+    ids = torch.tensor([[0, *once, *once]])
+    with torch.no_grad():
+        likeliest = model(input_ids=ids).logits.argmax(-1)[0]
+    repeated = [int(likeliest[k]) == int(ids[0, k + 1]) for k in range(63, 120)]
+    assert sum(repeated) > 0.9 * len(repeated)
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    def trainer(seed: int) -> Trainer:
+        torch.manual_seed(seed)
+        return Trainer(fresh_model(len(TOKENIZER.inner), None, SHAPE, 0, 1), Plan(steps=3, warmup=1))
+
+    examples = [Example([Part("abcab")], [[Part("x:"), Part("ab", 1.0)]]), Example([], [])]
+    batch = pack(iter([encode(examples[0], TOKENIZER), *[encode(examples[1], TOKENIZER)] * 9]), 1, 32)
+    whole, stopped, resumed = trainer(0), trainer(0), trainer(1)
+    whole.update(loss_of(whole.work, batch))
+    stopped.update(loss_of(stopped.work, batch))
+    stopped.save(tmp_path / "last.safetensors")
+    resumed.restore(tmp_path / "last.safetensors")
+    for one in (whole, resumed):
+        one.update(loss_of(one.work, batch))
+    assert resumed.step == 2
+    for (name, mine), theirs in zip(whole.model.named_parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs), name

@@ -1,4 +1,7 @@
-"""Chunks: optimal, tiling, within budget; breaks, sentences and graphemes over Unicode."""
+"""Chunks: tiling, within budget; breaks, sentences and graphemes over Unicode.
+
+That they are optimal is shown in `strategies/test_block_split.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,11 @@ import random
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctxproc.chunk import CHUNK, SLACK, Chunk, Cuts, best_path, find_cuts, split, token_starts
+from ctxproc.chunk import Chunk, split
 from ctxproc.document import Document
 from ctxproc.errors import ConfigError
 from ctxproc.llm.base import Tokenizer
@@ -81,49 +83,6 @@ texts = st.one_of(st.lists(st.sampled_from(PIECES), max_size=60).map("".join), s
 def chunks_of(text: str, tokenizer: Tokenizer, budget: int, overlap: int = 0) -> list[Chunk]:
     """The chunks of a text that may hold anything but lone surrogates."""
     return split(Document.from_text(text, "t"), tokenizer, budget, overlap)
-
-
-def cost(cuts: Cuts, path: tuple[int, ...], budget: int) -> float:
-    """What a way from the first cut to the last costs, written down from the definition; infinite above the budget."""
-    total = 0.0
-    for i, j in itertools.pairwise((0, *path)):
-        tokens = int(cuts.ends[j] - cuts.starts[i])
-        if tokens > budget and j > i + 1:
-            return float("inf")
-        total += float(cuts.costs[j]) + CHUNK + SLACK * (1 - tokens / budget) ** 2
-    return total
-
-
-def brute_force(cuts: Cuts, budget: int) -> float:
-    """The lowest cost of all ways."""
-    inner, last = range(1, len(cuts.places) - 1), len(cuts.places) - 1
-    ways = itertools.chain.from_iterable(itertools.combinations(inner, n) for n in range(len(inner) + 1))
-    return min(cost(cuts, (*way, last), budget) for way in ways)
-
-
-def test_path_costs_what_brute_force_finds() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        n, budget = int(rng.integers(2, 12)), int(rng.integers(1, 30))
-        ends = np.cumsum(np.concatenate([[0], rng.integers(0, 14, n - 1)]))
-        across = rng.integers(0, 2, n) * (np.diff(ends, prepend=0) > 0)
-        costs = np.concatenate([[0.0], rng.choice([0.0, 0.25, 1.0, 2.0, 8.0], n - 2), [0.0]])
-        cuts = Cuts(np.arange(n), costs, ends, ends - across)
-        path = best_path(cuts, 0, n - 1, budget)
-        assert cost(cuts, tuple(path), budget) == pytest.approx(brute_force(cuts, budget), abs=1e-9)
-
-
-def test_chunks_of_random_texts_cost_what_brute_force_finds() -> None:
-    rng, tokenizer = random.Random(1), Words()
-    for _ in range(60):
-        text = (
-            "".join(rng.choice(["one ", "two three ", "end. ", "so, ", "Line\n", "Para.\n\n"]) for _ in range(14)) + "x"
-        )
-        cuts = find_cuts(text, token_starts(text, tokenizer), 7)
-        if len(cuts.places) > 14:
-            continue
-        ends = tuple(int(np.flatnonzero(cuts.places == chunk.end)[0]) for chunk in chunks_of(text, tokenizer, 7))
-        assert cost(cuts, ends, 7) == pytest.approx(brute_force(cuts, 7), abs=1e-9)
 
 
 @settings(max_examples=200, deadline=None)

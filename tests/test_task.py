@@ -1,4 +1,4 @@
-"""How replies are taken apart, clipped and compared."""
+"""How replies are taken apart, clipped and compared, and where JSON is found in them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ctxproc import ScriptedLLM
 from ctxproc.job import clip, same
 from ctxproc.llm.base import Generation
-from ctxproc.task import Reply, parse
+from ctxproc.task import TRIES, Reply, first_json, parse
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,20 @@ from ctxproc.task import Reply, parse
         ("", "", ""),
         ("\n\n", "", ""),
         ("Quote: only", "", ""),
+        ("red\nQuote: it is red\n \nQuestion: another?\nQuote: blue", "red", "it is red"),
+        ("red\nQuote: 'it is' red", "red", "'it is' red"),
+        ("red, he said. Quote: it is", "red, he said. Quote: it is", "red, he said. Quote: it is"),
+        ("It was not found there", "It was not found there", "It was not found there"),
     ],
 )
 def test_a_reply_is_taken_apart_forgivingly(text: str, answer: str, quote: str) -> None:
     assert parse(Generation(text, 1, 1)) == Reply(answer, quote)
+
+
+def test_what_a_model_gives_with_its_reply_goes_before_what_the_words_say() -> None:
+    assert parse(Generation(" red ", 1, 1, confidence=0.5, quote="it is red")) == Reply("red", "it is red", 0.5)
+    assert parse(Generation("red", 1, 1, confidence=0.5)) == Reply("red", "red", 0.5)
+    assert parse(Generation("", 1, 1, confidence=0.0, quote="")) == Reply("", "", 0.0)
 
 
 @given(st.text())
@@ -45,6 +55,40 @@ def test_clipping_keeps_the_longest_beginning_of_so_many_tokens(text: str, token
     assert clipped == text or llm.tokenizer.count(clipped) == tokens
 
 
-def test_same_answers() -> None:
-    assert same("“Maren Oduya”.", '"maren  oduya"')
-    assert not same("Maren", "Oduya")
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("“Maren Oduya”.", '"maren  oduya"', True),
+        ("It’s 5 o'clock. ", "it's 5 o’clock", True),
+        ("Maren", "Oduya", False),
+        ("3.5", "35", False),
+        ("", ".", True),
+        ("", "x", False),
+    ],
+)
+def test_answers_are_the_same_but_for_white_space_quotation_marks_case_and_a_full_stop(
+    one: str, other: str, equal: bool
+) -> None:
+    assert same(one, other) == same(other, one) == equal
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('Sure: {"a": [1, 2]} and {"b": 3}', {"a": [1, 2]}),
+        ("[1] as they say", [1]),
+        ("see [note] for {more}: [2]", [2]),
+        ('{"a": 1', None),
+        ('{"a": {"b": 2}', {"b": 2}),
+        ('"text" 3 true', None),
+        ("", None),
+    ],
+)
+def test_the_first_object_or_list_that_is_json_is_found(text: str, value: object) -> None:
+    assert first_json(text) == value
+
+
+def test_json_is_looked_for_at_so_many_brackets_and_no_more() -> None:
+    assert first_json("[x" * (TRIES - 1) + "[1]") == [1]
+    assert first_json("[x" * TRIES + "[1]") is None
+    assert first_json("[" * 100_000) is None

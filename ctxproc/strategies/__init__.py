@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from ctxproc.catalogue import Catalogue, Spec
+from ctxproc.errors import ConfigError
 from ctxproc.job import Job
 from ctxproc.strategies.base import Draft, Plan, Strategy
 
@@ -21,6 +24,14 @@ def make(spec: Spec | Strategy) -> Strategy:
     if isinstance(spec, Strategy):
         return spec
     if isinstance(spec, str) and "+" in spec:
-        first, _, then = spec.partition("+")
-        spec = {first.strip(): {"then": then.strip()}}
+        first, _, then = (part.strip() for part in spec.partition("+"))
+        if not _selects(first):
+            selections = ", ".join(name for name in catalogue.names() if _selects(name))
+            raise ConfigError(f"{first} selects nothing for {then}: before a + stands one of {selections}")
+        spec = {first: {"then": then}}
     return catalogue.make(spec)
+
+
+def _selects(name: str) -> bool:
+    """Whether a strategy selects chunks for another one."""
+    return "then" in {item.name for item in fields(catalogue.get(name))}

@@ -64,7 +64,7 @@ class Cascade(Strategy):
     @property
     def title(self) -> str:
         """Its own name and theirs."""
-        return "+".join([self.name, *(one.title for one in self.inner)])
+        return f"{self.name}({', '.join(one.title for one in self.inner)})"
 
     def room(self, llm: LLM, question: str, sampling: Sampling, task: Task | None = None) -> int:
         """The least of all."""

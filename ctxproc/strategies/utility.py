@@ -28,7 +28,8 @@ class Utility(Selecting):
     ``p(y | z)`` by ``p(z)``, a softmax of the similarities to the question divided by ``temperature``. It is the gradient
     by which REALM trains its search; nothing is trained here, it only selects. One more candidate, the null document, is
     no text at all, as similar as the candidates are on average: a chunk gets credit only if it beats that mixture. Good
-    where the search brings much that is near and useless; it judges each chunk alone and finds no second hop.
+    where the search brings much that is near and useless; it judges each chunk alone and finds no second hop, and a wrong
+    draft keeps what supports it.
 
     p(y | z) is the mean per token (its geometric mean), so long words do not make one chunk take all.
 

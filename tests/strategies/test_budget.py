@@ -1,4 +1,4 @@
-"""Selection by ROUGE-2 under a budget of tokens."""
+"""Selection by ROUGE-2 under a budget of tokens, with LoBART's proofs of ALGORITHMS.md, section 5."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def distinct(seed: int) -> tuple[list[str], str]:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_oracle_selection_has_rouge_2_recall_of_at_least_lead_and_random_at_the_same_budget(seed: int) -> None:
+def test_proof_the_oracle_has_rouge_2_recall_of_at_least_lead_and_random_at_the_same_budget(seed: int) -> None:
     texts, reference = distinct(seed)
     chosen = oracle(texts, [6] * 12, reference, 20)
 
@@ -73,7 +73,7 @@ def test_oracle_selection_has_rouge_2_recall_of_at_least_lead_and_random_at_the_
 
 
 @given(st.lists(st.tuples(st.text("ab ", max_size=9), st.integers(0, 9)), max_size=9), st.integers(0, 20))
-def test_the_oracle_keeps_its_budget_and_the_order_of_the_texts(rows: list[tuple[str, int]], budget: int) -> None:
+def test_proof_the_oracle_keeps_its_budget_and_the_order_of_the_texts(rows: list[tuple[str, int]], budget: int) -> None:
     texts, tokens = [text for text, _ in rows], [size for _, size in rows]
     chosen = oracle(texts, tokens, "a b a b b", budget)
     assert sum(tokens[i] for i in chosen) <= budget
@@ -81,7 +81,7 @@ def test_the_oracle_keeps_its_budget_and_the_order_of_the_texts(rows: list[tuple
     assert all(tokens[i] > budget - sum(tokens[j] for j in chosen) for i in set(range(len(rows))) - set(chosen))
 
 
-def test_testing_the_budget_before_adding_as_the_source_does_overshoots_where_the_oracle_does_not() -> None:
+def test_proof_testing_the_budget_before_adding_as_the_source_does_overshoots_where_the_oracle_does_not() -> None:
     texts, tokens, reference, budget = ["a b", "c d e f g", "x y"], [2, 5, 2], "a b c d e f", 6
     order = sorted(range(3), key=lambda i: -rouge2_recall(texts[i], reference))
     source: list[int] = []

@@ -107,12 +107,12 @@ def test_the_plan_is_the_sum_of_the_plans() -> None:
     assert Cascade(CHEAP_THEN_DEAR).plan(job) == summed
 
 
-@pytest.mark.parametrize(("calls", "text"), [(0, ""), (1, ""), (2, "Maren"), (4, "Maren"), (10, "Maren")])
+@pytest.mark.parametrize(("calls", "text"), [(0, ""), (1, ""), (2, "Maren"), (4, "Maren"), (6, "Maren"), (10, "Maren")])
 def test_one_budget_holds_for_all_and_a_later_try_gets_what_is_left(calls: int, text: str) -> None:
     job = job_of(TEXTS, by_width("NOT FOUND", MAREN), limits=Limits(calls=calls), relevance=[0.0, 1.0, 0.5])
     answer = Cascade(CHEAP_THEN_DEAR)(job)
     assert answer.text == text and answer.usage.calls <= calls
-    if calls == 4:
+    if calls in (4, 6):
         assert [prompt.contexts for prompt in job.llm.prompts[1:]] == [("The lamp is kept by Maren. ",)] * 3  # type: ignore[attr-defined]
 
 
@@ -145,6 +145,15 @@ def test_only_a_last_try_that_nothing_precedes_speaks_as_it_goes() -> None:
         text, pieces = heard(job, Cascade(tries))
         assert text == "".join(pieces) == "It is, as everybody knows, kept by Maren"
         assert (len(pieces) == 1) == at_once
+
+
+def test_a_last_try_is_not_heard_before_it_is_known_to_be_surer_than_the_one_before_it() -> None:
+    long = Generation("It is, as everybody knows, kept by Zed", 0, 9, confidence=0.2, quote="Rain fell.")
+    for first, expected in ((0.4, "Maren"), (0.1, long.text)):
+        trace = Trace()
+        llm = by_width(long, sure("Maren", first), confident=True)
+        text, pieces = heard(job_of(TEXTS, llm, trace=trace, voice=Voice(trace)), Cascade(("map_rerank", "stuff")))
+        assert "".join(pieces) == text == expected and len(pieces) == 1
 
 
 def test_a_try_that_reads_a_selection_gets_one_where_another_reads_everything() -> None:
@@ -185,7 +194,7 @@ def test_the_room_is_the_least_and_the_steps_are_those_of_all() -> None:
     strategy = Cascade(CHEAP_THEN_DEAR)
     assert strategy.room_of(job) == min(Stuff().room_of(job), MapRerank().room_of(job))
     assert dict(strategy.steps).keys() == Stuff.steps.keys() | MapRerank.steps.keys()
-    assert strategy.title == "cascade+stuff+map_rerank"
+    assert strategy.title == "cascade(stuff, map_rerank)"
 
 
 def test_it_is_made_from_a_spec_and_refuses_one_that_means_nothing() -> None:

@@ -1,4 +1,7 @@
-"""Retrieval where the next sentence is unsure, and only there: against a fake model whose probabilities are written down."""
+"""Retrieval where the next sentence is unsure, and only there: against a fake model whose probabilities are written down.
+
+Holds FLARE's proofs of ALGORITHMS.md, section 5. Its "theta 0" is theta 1 here, as in the paper.
+"""
 
 from __future__ import annotations
 
@@ -90,13 +93,20 @@ def prompts_of(job: Job) -> list[Prompt]:
     return job.llm.prompts
 
 
-def test_a_model_that_is_sure_of_all_retrieves_nothing_and_gives_the_text_of_plain_generation() -> None:
+def test_proof_a_model_that_is_sure_of_all_retrieves_nothing_and_gives_the_text_of_plain_generation() -> None:
     job, shelf = writing({"": PLAN}, {})
     answer = Flare()(job)
     plain = Stuff()(writing({"": PLAN}, {})[0])
     assert shelf.queries == []
     assert answer.text == plain.text == PLAN.strip()
     assert (answer.usage.calls, answer.usage.prompt_tokens) == (1, plain.usage.prompt_tokens)
+
+
+def test_proof_one_token_of_probability_one_half_retrieves_once_and_is_absent_from_the_query() -> None:
+    job, shelf = writing({"": PLAN}, {"Oduya": 0.5})
+    answer = Flare(theta=0.8, mask=0.6)(job)
+    assert shelf.queries == ["came in spring."]
+    assert answer.text == PLAN.strip()
 
 
 def test_one_unsure_token_retrieves_once_with_the_sentence_and_without_a_token_below_the_mask() -> None:
@@ -118,7 +128,7 @@ def test_theta_is_the_probability_up_to_which_a_sentence_is_unsure(probability: 
     assert len(shelf.queries) == asked
 
 
-def test_theta_1_without_a_mask_retrieves_once_for_every_sentence_with_the_whole_sentence() -> None:
+def test_proof_theta_1_without_a_mask_retrieves_once_for_every_sentence_with_the_whole_sentence() -> None:
     job, shelf = writing({"": PLAN}, {})
     answer = Flare(theta=1, mask=0)(job)
     assert shelf.queries == ["Maren keeps the lamp.", "Oduya came in spring.", "Rain fell for days."]
@@ -139,7 +149,7 @@ def test_theta_0_never_retrieves() -> None:
     assert (Flare(theta=0)(job).text, shelf.queries) == (PLAN.strip(), [])
 
 
-def test_the_look_ahead_stands_and_no_call_is_made_where_the_same_chunks_come_back() -> None:
+def test_proof_the_look_ahead_stands_and_no_call_is_made_where_the_same_chunks_come_back() -> None:
     job, shelf = writing({"": PLAN}, {"Oduya": 0.5, "days": 0.5}, {"": 0})
     answer = Flare()(job)
     assert (answer.text, len(shelf.queries), answer.usage.calls) == (PLAN.strip(), 2, 1)

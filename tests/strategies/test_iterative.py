@@ -1,4 +1,7 @@
-"""A second search with the first reply finds what the question alone does not."""
+"""A second search with the first reply finds what the question alone does not.
+
+Holds RepoCoder's proof of ALGORITHMS.md, section 5.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def rounds_of(events: list[Event]) -> list[list[int]]:
     return [[start for _, start, _, _ in event.chunks] for event in events if isinstance(event, Kept)]
 
 
-def test_a_planted_duplicate_of_the_target_is_retrieved_in_round_2_and_not_in_round_1() -> None:
+def test_proof_a_planted_duplicate_of_the_target_is_retrieved_in_round_2_and_not_in_round_1() -> None:
     code = [f"line {i} of another file {i}. " for i in range(30)]
     code[4] = "def keep lamp opens the tower. "
     code[21] = "frobnicate glass then quench wick. "

@@ -1,4 +1,8 @@
-"""Notes: as many calls as they need, every prompt fits, every round makes progress, and limits leave the best there is."""
+"""Notes: every round makes progress, and limits leave the best there is; proofs of ALGORITHMS.md, section 4.
+
+Here are those on calls, prompts that fit and a model that echoes, the first two for all chains; that of refine's order is
+in `test_refine.py`, those on winners and score strings in `test_map_rerank.py`.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ from ctxproc.strategies.base import NOTES
 from ctxproc.strategies.map_reduce import MapReduce
 from ctxproc.strategies.map_rerank import MapRerank
 from ctxproc.strategies.refine import Refine
+from ctxproc.strategies.stuff import Stuff
 from ctxproc.strategies.tree import Tree
 from ctxproc.task import Answering, Choosing, Extracting, Summarising, Task
 from ctxproc.trace import Trace
@@ -62,6 +67,15 @@ def test_the_bound_of_groups_holds_for_every_order_and_for_fewer_and_smaller_ite
     assert len(grouped(kept, room, joint, most)) <= most_groups(kept, room, joint, most) <= bound
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 40])
+def test_proof_each_chain_makes_the_calls_that_its_definition_counts_for_n_chunks(n: int) -> None:
+    llm = ScriptedLLM(lambda p: "note\nQuote: word", context_window=4096)
+    counts = {Stuff(): 1, Refine(): n, MapRerank(score="number"): 2 * n, MapRerank(score="likelihood"): 3 * n}
+    counts |= {MapReduce(): n + (n > 1), Tree(): 1, Tree(fan_in=n + 1): 1}
+    for strategy, calls in counts.items():
+        assert strategy(job_of([f"word {i}. " for i in range(n)], llm)).usage.calls == calls
+
+
 def test_it_makes_as_many_calls_as_notes_and_groups_need() -> None:
     llm = ScriptedLLM(lambda p: "note\nQuote: word" if p.step != NOTES else "end\nQuote: word", context_window=4096)
     answer = MapReduce()(job_of([f"word {i}. " for i in range(7)], llm))
@@ -73,7 +87,7 @@ def test_it_makes_as_many_calls_as_notes_and_groups_need() -> None:
 @given(
     lengths=st.lists(st.integers(1, 60), min_size=1, max_size=25), window=st.integers(180, 320), new=st.integers(1, 40)
 )
-def test_the_calls_are_those_of_a_slow_count_for_notes_of_known_lengths(
+def test_proof_the_calls_are_those_of_a_slow_count_for_notes_of_known_lengths(
     lengths: Sequence[int], window: int, new: int
 ) -> None:
     texts = [f"c{i} " + "w " * length for i, length in enumerate(lengths)]
@@ -118,7 +132,7 @@ def test_a_single_note_that_answers_is_the_answer_and_a_single_note_of_another_t
 
 @settings(deadline=None, max_examples=40)
 @given(n=st.integers(1, 60), length=st.integers(1, 40), window=st.integers(160, 300))
-def test_it_ends_on_a_model_that_only_echoes(n: int, length: int, window: int) -> None:
+def test_proof_it_ends_on_a_model_that_only_echoes(n: int, length: int, window: int) -> None:
     llm = ScriptedLLM(lambda prompt: prompt.part("context"), context_window=window)
     job = job_of(["w " * length] * n, llm, sampling=Sampling(max_new_tokens=16))
     answer = MapReduce()(job)
@@ -148,8 +162,11 @@ def test_every_round_of_merging_at_least_halves_the_notes_and_loses_none_where_t
     assert all(llm.count_tokens(prompt) + 40 <= window for prompt in llm.prompts)
 
 
-@pytest.mark.parametrize("strategy", [MapReduce(), MapRerank(), Refine(), Tree()], ids=lambda strategy: strategy.name)
-def test_every_prompt_of_a_chain_fits_whatever_the_order_of_long_and_short_chunks(strategy: Strategy) -> None:
+CHAINS = [Stuff(), MapReduce(), MapRerank(), Refine(), Tree()]
+
+
+@pytest.mark.parametrize("strategy", CHAINS, ids=lambda strategy: strategy.name)
+def test_proof_every_prompt_of_a_chain_fits_whatever_the_order_of_long_and_short_chunks(strategy: Strategy) -> None:
     llm = ScriptedLLM(lambda prompt: prompt.part("context"), context_window=260)
     room = strategy.room(llm, "Who keeps the lamp?", Sampling(max_new_tokens=20))
     lengths = [room, 1, room // 2, room, 3, room - 1, 2]
@@ -199,6 +216,15 @@ def test_where_limits_forbid_the_last_call_the_best_note_answers() -> None:
     assert MapReduce().read(limited(choosing, Limits(calls=3))).text == "two"
     extracting = replace(job, task=Extracting({"type": "object"}))
     assert MapReduce().read(limited(extracting, Limits(calls=3))).text == ""
+
+
+@pytest.mark.parametrize("strategy", [MapReduce(), Tree(fan_in=2)], ids=["map_reduce", "tree"])
+def test_limits_spare_the_most_relevant_chunks(strategy: Strategy) -> None:
+    llm = ScriptedLLM(lambda p: f"it\nQuote: {p.contexts[0].strip()}")
+    job = job_of([f"{i} is it. " for i in range(6)], llm, relevance=[0.1, 0.2, 0.3, 0.2, 0.9, 0.1])
+    draft = strategy.read(limited(job, Limits(calls=1)))
+    assert [prompt.contexts[0] for prompt in llm.prompts] == ["4 is it. "]
+    assert [quote.text for quote in draft.quotes] == ["4 is it."]
 
 
 def test_where_limits_forbid_merging_a_summary_is_all_notes_merged_as_far_as_they_are() -> None:

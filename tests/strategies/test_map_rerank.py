@@ -1,4 +1,7 @@
-"""The surest chunk wins, however its score is had; no score is an error."""
+"""The surest chunk wins, however its score is had; no score is an error.
+
+Holds the proofs of ALGORITHMS.md, section 4 on permuted chunks and on score strings.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ def test_each_chunk_is_asked_once_and_the_surest_wins() -> None:
 @pytest.mark.parametrize("strategy", [MapRerank(), BY_NUMBER], ids=["confidence", "number"])
 @settings(deadline=None, max_examples=50)
 @given(order=st.permutations(range(5)), scores=st.lists(st.sampled_from([10, 50, 90]), min_size=5, max_size=5))
-def test_permuting_the_chunks_does_not_change_the_winner_but_for_ties_which_the_earliest_wins(
+def test_proof_permuting_the_chunks_does_not_change_the_winner_but_for_ties_which_the_earliest_wins(
     strategy: MapRerank, order: Sequence[int], scores: Sequence[int]
 ) -> None:
     names = [f"name{i}. " for i in order]
@@ -102,6 +105,18 @@ def test_a_number_scores_an_answer_with_one_more_call_each() -> None:
     assert [prompt.field("answer") for prompt in llm.prompts[3:]] == ["one.", "two.", "three."]
 
 
+def test_the_plan_counts_the_calls_and_tokens_of_every_way_of_scoring() -> None:
+    job = job_of(["one. ", "two. ", "three. "])
+    answers = 3 * 20
+    assert (BY_NUMBER.plan(job).calls, BY_NUMBER.plan(job).new_tokens) == (6, answers + 3 * 8)
+    by_likelihood = MapRerank(score="likelihood").plan(job)
+    assert (by_likelihood.calls, by_likelihood.new_tokens) == (9, answers)
+    either = MapRerank().plan(job)
+    assert (either.calls, either.new_tokens) == (9, answers + 3 * 8)
+    assert either.prompt_tokens == max(by_likelihood.prompt_tokens, BY_NUMBER.plan(job).prompt_tokens)
+    assert MapRerank().plan(job_of(["one. ", "two. "], ScriptedLLM(gives_confidence=True))).calls == 2
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -128,13 +143,13 @@ def test_the_first_number_counts_within_0_and_100_and_a_missing_one_is_0(text: s
 
 
 @given(st.text() | st.text("0123456789.,-+eE% "))
-def test_no_score_string_raises(text: str) -> None:
+def test_proof_no_score_string_raises(text: str) -> None:
     assert 0 <= number(text) <= 100
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.text(), min_size=3, max_size=3))
-def test_no_score_string_ends_a_run(scores: Sequence[str]) -> None:
+def test_proof_no_score_string_ends_a_run(scores: Sequence[str]) -> None:
     score = dict(zip(["one. ", "two. ", "three. "], scores, strict=True))
     answer = BY_NUMBER(job_of(list(score), rating(score.__getitem__)))
     assert answer.text in ("one.", "two.", "three.")

@@ -1,4 +1,7 @@
-"""MemRecall: two hops, capacity, order, rounds, decay, and every judge against its definition."""
+"""MemRecall: rounds, decay, every judge against its definition, and the proofs of ALGORITHMS.md, section 3.
+
+These are two hops, capacity, order and whole documents; those of its block split are in `test_block_split.py`.
+"""
 
 from __future__ import annotations
 
@@ -78,12 +81,12 @@ SIX = 6 * 9 + 5
 """Tokens of six blocks, each of seven words, a full stop and a space, and of the joints between them."""
 
 
-def test_the_second_hop_is_recalled_and_by_one_search_it_is_not() -> None:
+def test_proof_the_second_hop_is_recalled_and_by_one_search_it_is_not() -> None:
     assert recall_of_both(MemRecall(capacity=SIX, coarse=OVERLAP, increments=(1,))) == 1.0
     assert recall_of_both(MemRecall(capacity=SIX, coarse=OVERLAP, increments=())) < 0.25
 
 
-def test_without_the_kept_block_in_the_query_the_second_round_finds_nothing_more() -> None:
+def test_proof_without_the_kept_block_in_the_query_the_second_round_finds_nothing_more() -> None:
     alone: Spec = {"embedding": {"own": 1.0, "names": 0.0}}
     assert recall_of_both(MemRecall(capacity=SIX, coarse=alone, increments=(1,))) < 0.25
 
@@ -104,7 +107,7 @@ some_texts = st.lists(st.text("ab c.", min_size=1, max_size=20), min_size=1, max
 
 @settings(deadline=None, max_examples=150)
 @given(some_texts, st.integers(2, 30), st.lists(st.integers(1, 3), max_size=3), st.booleans())
-def test_the_capacity_is_never_exceeded_order_is_preserved_and_nothing_is_altered(
+def test_proof_the_capacity_is_never_exceeded_order_is_preserved_and_nothing_is_altered(
     texts: list[str], capacity: int, increments: list[int], fine: bool
 ) -> None:
     job = job_of(texts, ScriptedLLM(["a"]))
@@ -121,7 +124,7 @@ def test_the_capacity_is_never_exceeded_order_is_preserved_and_nothing_is_altere
 
 @settings(deadline=None)
 @given(some_texts)
-def test_a_document_that_fits_is_returned_whole_and_without_a_call(texts: list[str]) -> None:
+def test_proof_a_document_that_fits_is_returned_whole_and_without_a_call(texts: list[str]) -> None:
     llm = ScriptedLLM()
     job = job_of(texts, llm)
     strategy = MemRecall(coarse="likelihood", fine="intervention", capacity=tokens_of(job, texts))

@@ -1,4 +1,8 @@
-"""PCW: its proofs on tiny real models in float64, with negative controls; reads that are merged."""
+"""PCW: reads that are merged, and the proofs of ALGORITHMS.md, section 2, 1 to 7, by number.
+
+They run on tiny real models in float64, with negative controls. FiD's (section 5: one passage, permuted passages) are
+proofs 1 and 2 here, since PCW is what a model without an encoder has in its place.
+"""
 
 from __future__ import annotations
 
@@ -199,13 +203,14 @@ def test_proof_7_generate_over_joined_caches_is_the_manual_greedy_loop_and_ours(
         return tokens
 
     assert generated(behind=False) == new
+    assert generated(behind=True) != new
     [event] = called(Pcw(windows=4), real(llm, TEXTS))
     assert event.text == text_of(llm, new)
     assert (event.grade, event.way) == ("parallel", "parallel, left")
 
 
 @both
-def test_duplicating_a_window_is_not_a_no_op(architecture: str, load: Load) -> None:
+def test_proof_duplicating_a_window_is_not_a_no_op(architecture: str, load: Load) -> None:
     llm = load(architecture)
     doubled = [*TEXTS[:2], TEXTS[0]]
     assert distance(ours(llm, doubled), ours(llm, TEXTS[:2])) > 1e-3

@@ -1,4 +1,7 @@
-"""The memory stays bounded, quotations outlive it, and replies of another form end in a defined way."""
+"""The memory stays bounded, quotations outlive it, and replies of another form end in a defined way.
+
+Holds RecurrentGPT's proofs of ALGORITHMS.md, section 6.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ def rambling(prompt: Prompt) -> str:
     return "memory " * 200 if prompt.step == NOTES else f"{'memory ' * 40}\nQuote: {quote}"
 
 
-def test_the_length_of_a_prompt_is_bounded_whatever_was_read_before() -> None:
+def test_proof_the_length_of_a_prompt_is_bounded_whatever_was_read_before() -> None:
     longest = []
     for n in (5, 200):
         llm = ScriptedLLM(rambling, context_window=100_000)
@@ -64,7 +67,23 @@ def test_the_length_of_a_prompt_is_bounded_whatever_was_read_before() -> None:
     assert longest[0] == longest[1]
 
 
-def test_the_long_memory_has_a_note_for_each_step_and_the_short_one_only_the_last_reply() -> None:
+def test_memory_and_quotations_are_cut_so_that_no_prompt_has_more_of_them_than_a_reply_is_long() -> None:
+    def verbose(prompt: Prompt) -> Generation:
+        return Generation("memory " * 90, 0, 30, quote=prompt.contexts[0].strip())
+
+    llm = ScriptedLLM(verbose, context_window=400)
+    job = job_of([f"part {i} " + "word " * 25 for i in range(12)], llm, sampling=Sampling(max_new_tokens=30))
+    Recurrent(related=4)(job)
+    *steps, last = llm.prompts
+    assert {llm.tokenizer.count(p.field("memory")) for p in steps[1:]} == {30}
+    assert {llm.tokenizer.count(p.field("related")) for p in steps[2:]} == {30}
+    room = Recurrent().room_of(job)
+    held = 1 + (room - 30) // (27 + 1)
+    assert 3 <= held == len(last.contexts) < 13
+    assert llm.tokenizer.count(last.contexts[0]) == 30 and llm.count_tokens(last) + 30 <= 400
+
+
+def test_proof_the_long_memory_has_a_note_for_each_step_and_the_short_one_only_the_last_reply() -> None:
     llm = ScriptedLLM(lambda p: f"memory of {p.contexts[0].strip()}\nQuote: {p.contexts[0].strip()}")
     memory = Recurrent().remember(job_of([f"part {i}. " for i in range(20)], llm))
     assert memory.text == "memory of part 19."
@@ -79,7 +98,7 @@ def test_each_step_reads_the_memory_that_the_step_before_wrote() -> None:
 
 
 @pytest.mark.parametrize("depth", [0, 7, 39])
-def test_a_planted_passage_is_found_again_though_the_memory_forgot_it(depth: int) -> None:
+def test_proof_a_planted_passage_is_found_again_though_the_memory_forgot_it(depth: int) -> None:
     texts = [f"Nothing of note {i}. " for i in range(40)]
     texts[depth] = PLANTED + " "
 
@@ -107,7 +126,7 @@ def test_without_related_quotations_no_step_reads_one() -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
-def test_a_reply_of_another_form_is_asked_for_again_so_many_times_and_then_the_memory_stays(retries: int) -> None:
+def test_proof_a_reply_of_another_form_is_asked_for_again_so_many_times_and_then_the_memory_stays(retries: int) -> None:
     llm = Noted(
         [f"Maren\nQuote: {PLANTED}", *["no quotation of it"] * (1 + retries), "more\nQuote: Rain fell.", "Maren"]
     )

@@ -1,4 +1,7 @@
-"""An answer is carried through all chunks in order, and gives way only to a better one."""
+"""An answer is carried through all chunks in order, and gives way only to a better one.
+
+Holds the proof of ALGORITHMS.md, section 4 on a model that appends.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def by_text(replies: dict[str, str]) -> ScriptedLLM:
 
 @settings(deadline=None, max_examples=40)
 @given(st.permutations(range(6)))
-def test_a_model_that_appends_gives_the_chunks_in_order(ranks: Sequence[int]) -> None:
+def test_proof_a_model_that_appends_gives_the_chunks_in_order(ranks: Sequence[int]) -> None:
     texts = [f"c{i} is here. " for i in range(6)]
     job = job_of(texts, ScriptedLLM(appending), relevance=[rank / 6 for rank in ranks])
     answer = Refine()(job)
@@ -87,6 +90,18 @@ def test_where_limits_forbid_a_step_the_answer_so_far_stands() -> None:
     job = job_of(TEXTS, llm)
     for calls, text in ((0, ""), (1, ""), (2, "Maren"), (3, "Maren"), (4, "Oduya")):
         assert Refine().read(replace(job, llm=metered(llm, Limits(calls=calls), Trace()))).text == text
+
+
+def test_the_first_step_that_a_limit_forbids_is_the_end_though_a_shorter_one_would_be_allowed() -> None:
+    texts = ["It is Maren. ", "word " * 60, "It is Oduya. "]
+    llm = ScriptedLLM(lambda p: f"{p.contexts[0].split()[-1]}\nQuote: {p.contexts[0].strip()}")
+    job = job_of(texts, llm)
+    Refine()(job)
+    first, second, third = map(llm.count_tokens, llm.prompts)
+    assert third < second - 40
+    tokens = first + 20 + second
+    assert tokens > first + 20 + third + 20
+    assert Refine().read(replace(job, llm=metered(llm, Limits(tokens=tokens), Trace()))).text == "Maren."
 
 
 def test_of_answers_with_a_confidence_the_surest_stands_and_the_later_of_equals() -> None:

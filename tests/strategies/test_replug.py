@@ -1,4 +1,4 @@
-"""REPLUG: the proofs of its mixture on random rows and on tiny real models in float64."""
+"""REPLUG on random rows and on tiny real models in float64, with its proofs of ALGORITHMS.md, section 5."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
 # The merge, on random rows.
 
 
-def test_the_mixture_sums_to_1_and_is_the_weighted_mean() -> None:
+def test_proof_the_mixture_sums_to_1_and_is_the_weighted_mean() -> None:
     for seed in SEEDS:
         logits = rows(4, seed)
         logs, weights = logits.log_softmax(-1), (0.1, 0.2, 0.3, 0.4)
@@ -53,7 +53,7 @@ def test_the_mixture_sums_to_1_and_is_the_weighted_mean() -> None:
         assert distance(merged.scores, torch.tensor(slow, dtype=torch.float64)) < 1e-12
 
 
-def test_the_uniform_mixture_is_logsumexp_less_log_n() -> None:
+def test_proof_the_uniform_mixture_is_logsumexp_less_log_n() -> None:
     for seed in SEEDS:
         logits = rows(4, seed)
         wanted = logits.log_softmax(-1).logsumexp(0) - math.log(4)
@@ -61,7 +61,7 @@ def test_the_uniform_mixture_is_logsumexp_less_log_n() -> None:
         assert distance(Mixture((1, 1, 1, 1.5))(logits).scores, wanted) > 1e-3
 
 
-def test_one_hot_weights_are_that_document() -> None:
+def test_proof_one_hot_weights_are_that_document() -> None:
     for seed in SEEDS:
         logits = rows(4, seed)
         for k in range(4):
@@ -70,7 +70,7 @@ def test_one_hot_weights_are_that_document() -> None:
             assert distance(one_hot.scores, logits[k - 1].log_softmax(-1)) > 0.1
 
 
-def test_the_mixture_keeps_what_one_window_allows_whatever_others_exclude() -> None:
+def test_proof_the_mixture_is_safe_from_minus_infinity_and_keeps_what_one_window_allows() -> None:
     logits = rows(3, 0)
     logits[0, :20], logits[1, 10:], logits[2, 5:25] = -INF, -INF, -INF
     scores = Mixture()(logits).scores

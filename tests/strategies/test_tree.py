@@ -1,4 +1,7 @@
-"""The tree is the one that a slow construction builds; it ends, keeps the order, and shows leaves as evidence."""
+"""The tree is the one that a slow construction builds; it keeps the order, and shows leaves as evidence.
+
+Holds the proof of ALGORITHMS.md, section 4 on a model that echoes, for trees.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,7 @@ def test_a_leaf_holds_as_many_chunks_as_fit_and_leaves_without_a_note_are_left_o
 @given(
     n=st.integers(1, 60), length=st.integers(1, 40), window=st.integers(180, 300), fan_in=st.none() | st.integers(2, 4)
 )
-def test_it_ends_on_a_model_that_only_echoes(n: int, length: int, window: int, fan_in: int | None) -> None:
+def test_proof_it_ends_on_a_model_that_only_echoes(n: int, length: int, window: int, fan_in: int | None) -> None:
     llm = ScriptedLLM(lambda prompt: prompt.part("context"), context_window=window)
     job = job_of(["w " * length] * n, llm, sampling=Sampling(max_new_tokens=16))
     answer = Tree(fan_in=fan_in)(job)

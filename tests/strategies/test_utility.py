@@ -1,4 +1,4 @@
-"""Selection by likelihood: REALM's credit against autograd, and what is kept by it."""
+"""Selection by likelihood: what is kept by it, and REALM's proofs of ALGORITHMS.md, section 5."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def difference(one: list[float], other: list[float]) -> float:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_credit_is_the_gradient_of_the_log_likelihood_by_the_prior_score(seed: int) -> None:
+def test_proof_the_credit_is_the_gradient_of_the_log_likelihood_by_the_prior_score(seed: int) -> None:
     log_p, prior = drawn(seed)
     prior.requires_grad_()
     (log_p + prior.log_softmax(-1)).logsumexp(-1).backward()  # type: ignore[no-untyped-call]
@@ -43,19 +43,19 @@ def test_the_credit_is_the_gradient_of_the_log_likelihood_by_the_prior_score(see
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_credits_sum_to_0(seed: int) -> None:
+def test_proof_credits_sum_to_0(seed: int) -> None:
     log_p, prior = drawn(seed)
     assert abs(sum(credit(log_p.tolist(), prior.tolist()))) < 1e-14
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_set_that_predicts_alike_gets_no_credit(seed: int) -> None:
+def test_proof_a_set_that_predicts_alike_gets_no_credit(seed: int) -> None:
     _, prior = drawn(seed)
     assert difference(credit([-2.5] * 6, prior.tolist()), [0.0] * 6) < 1e-15
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_document_gets_credit_exactly_when_it_predicts_better_than_the_mixture(seed: int) -> None:
+def test_proof_a_document_gets_credit_exactly_when_it_predicts_better_than_the_mixture(seed: int) -> None:
     log_p, prior = drawn(seed)
     mixture = sum(math.exp(a) * b for a, b in zip(log_p.tolist(), prior.softmax(-1).tolist(), strict=True))
     found = credit(log_p.tolist(), prior.tolist())

@@ -1,0 +1,234 @@
+r"""Train the small causal model, from the data that `causal_text` and `causal_near` wrote.
+
+    python -m training.causal --data build/causal --out build/causal/run --steps 3000
+
+The loss is that of replies (and a little plain text), see `causal_tasks`. Work happens in bf16, the weights are kept in
+fp32; matrices are moved by Muon (Jordan 2024), the rest by AdamW. A stopped run goes on from ``last.safetensors``, with
+the same examples: those of a step depend on the seed and the step alone. ``model/`` is the last state in the form of
+transformers.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import GenerationConfig, Qwen2ForCausalLM
+
+from ctxproc.llm.tokenizer import HfTokenizer
+from training.causal_batches import Batch, Tokens, encode, pack
+from training.causal_facts import facts
+from training.causal_model import Shape, fresh_model
+from training.causal_reading import plain, reading, repeated
+from training.causal_shots import shots
+from training.causal_tasks import Source, examples, mixture
+from training.causal_text import load_pools
+
+log = logging.getLogger("training.causal")
+MAKERS = {"facts": facts, "shots": shots, "reading": reading, "plain": plain, "repeated": repeated}
+LENGTHS = ((0.5, 256), (0.9, 384), (1.01, 512))  # of rows, up to a share of the training
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    ``rate`` is that of the matrices, and half of it that of all else; it holds from the warm-up to the last third, then
+    falls to a twentieth.
+    """
+
+    steps: int = 3000
+    rate: float = 7e-4
+    warmup: int = 20
+    fall: float = 0.35
+    budget: int = 2560  # tokens in a step
+    decay: float = 0.05
+    every: int = 100  # steps between measurements
+    seed: int = 1
+
+    def scale(self, step: int) -> float:
+        """Of the rates at a step."""
+        left = (self.steps - step) / (self.steps * self.fall)
+        return min(1.0, (step + 1) / self.warmup, max(left, 0.05))
+
+    def length(self, step: int) -> int:
+        """Of the rows of a step."""
+        return next(length for share, length in LENGTHS if step / self.steps < share)
+
+
+class Trainer:
+    """Weights in fp32, a working copy in bf16, and the optimizers between them."""
+
+    def __init__(self, model: Qwen2ForCausalLM, plan: Plan) -> None:
+        self.model, self.plan, self.step = model, plan, 0
+        self.work = copy.deepcopy(model).to(torch.bfloat16)
+        theirs = dict(self.work.named_parameters())
+        self.pairs = [(name, mine, theirs[name]) for name, mine in model.named_parameters()]
+        matrices = [mine for name, mine, _ in self.pairs if mine.dim() == 2 and "embed" not in name]
+        others = [mine for name, mine, _ in self.pairs if mine.dim() < 2 or "embed" in name]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(
+                matrices, lr=plan.rate, weight_decay=plan.decay, adjust_lr_fn="match_rms_adamw", ns_steps=4
+            ),
+            torch.optim.AdamW(others, lr=plan.rate / 2, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+        ]
+
+    def update(self, loss: Tensor) -> None:
+        """One step."""
+        torch.autograd.backward(loss)
+        for _, mine, theirs in self.pairs:
+            mine.grad = theirs.grad.float() if theirs.grad is not None else None
+            theirs.grad = None
+        nn.utils.clip_grad_norm_([mine for _, mine, _ in self.pairs], 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group.setdefault("top", group["lr"])
+                group["lr"] = group["top"] * self.plan.scale(self.step)
+            optimizer.step()
+        with torch.no_grad():
+            for _, mine, theirs in self.pairs:
+                theirs.copy_(mine)
+        self.step += 1
+
+    def save(self, path: Path) -> None:
+        """Weights, optimizer state and step, for `restore`."""
+        tensors = {f"model.{name}": mine.detach() for name, mine, _ in self.pairs}
+        tensors["step"] = torch.tensor(self.step)
+        for name, mine, _ in self.pairs:
+            for optimizer in self.optimizers:
+                for key, value in optimizer.state.get(mine, {}).items():
+                    tensors[f"optimizer.{key}.{name}"] = value.detach().clone()
+        save_file(tensors, path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        tensors = load_file(path)
+        self.step = int(tensors["step"])
+        for name, mine, theirs in self.pairs:
+            mine.data.copy_(tensors[f"model.{name}"])
+            theirs.data.copy_(mine.data)
+            moved_by = self.optimizers[0 if mine.dim() == 2 and "embed" not in name else 1]
+            keys = ("momentum_buffer",) if moved_by is self.optimizers[0] else ("step", "exp_avg", "exp_avg_sq")
+            moved_by.state[mine] = {key: tensors[f"optimizer.{key}.{name}"] for key in keys}
+
+    def export(self, folder: Path, tokenizer: HfTokenizer) -> None:
+        """Write the model as transformers reads it, in bf16, in place of an earlier one."""
+        new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+        self.work.generation_config = GenerationConfig(
+            do_sample=False, bos_token_id=self.work.config.bos_token_id, eos_token_id=self.work.config.eos_token_id
+        )
+        self.work.config.use_cache = True
+        self.work.save_pretrained(new)
+        self.work.config.use_cache = False
+        tokenizer.inner.save_pretrained(new)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def logits_of(model: Qwen2ForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits (targets, entries) of the tokens that have a weight, and where they stand as (row, place), (targets, 2)."""
+    places = batch.weights.nonzero()
+    hidden = model.model(input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask).last_hidden_state
+    return model.lm_head(hidden[places[:, 0], places[:, 1] - 1]), places
+
+
+def loss_of(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
+    """The weighted mean of the targets' losses."""
+    logits, places = logits_of(model, batch)
+    rows, columns = places.unbind(1)
+    weights = batch.weights[rows, columns]
+    losses = nn.functional.cross_entropy(logits.float(), batch.ids[rows, columns], reduction="none")
+    return (losses * weights).sum() / weights.sum()
+
+
+@torch.no_grad()
+def right(model: Qwen2ForCausalLM, batch: Batch) -> tuple[int, int]:
+    """Tasks of which every token of full weight is the most likely one, given those before; and all tasks."""
+    logits, places = logits_of(model, batch)
+    rows, columns = places.unbind(1)
+    full = batch.weights[rows, columns] == 1.0
+    task = (rows * 100_000 + batch.tasks[rows, columns])[full]
+    wrong = (logits.argmax(-1) != batch.ids[rows, columns])[full]
+    count = len(task.unique())
+    return count - len(task[wrong].unique()), count
+
+
+def stream(source: Source, shares: dict[str, float], tokenizer: HfTokenizer, rng: random.Random) -> Iterator[Tokens]:
+    """Encoded examples without end, with as many tasks as fit."""
+    for _, example in examples(source, MAKERS, shares, rng):
+        while len(tokens := encode(example, tokenizer)) > source.longest and len(example.tasks) > 1:
+            example.tasks.pop()
+        yield tokens
+
+
+def measure(model: Qwen2ForCausalLM, source: Source, tokenizer: HfTokenizer) -> dict[str, float]:
+    """Share of development tasks that are right, by kind."""
+    figures = {}
+    for kind in ("facts", "shots", "reading"):
+        made = stream(source.of(500), {kind: 1.0}, tokenizer, random.Random(5))
+        good, count = right(model, pack(made, 12, 512))
+        figures[kind] = round(good / count, 3)
+    return figures
+
+
+def train(trainer: Trainer, source: Source, dev: Source, tokenizer: HfTokenizer, out: Path) -> None:
+    """Run the plan."""
+    plan, losses = trainer.plan, []
+    began, seen = time.monotonic(), 0
+    while trainer.step < plan.steps:
+        length = plan.length(trainer.step)
+        rng = random.Random(f"{plan.seed}-{trainer.step}")
+        made = stream(source.of(length - 12), mixture(trainer.step / plan.steps), tokenizer, rng)
+        batch = pack(made, plan.budget // length, length)
+        loss = loss_of(trainer.work, batch)
+        trainer.update(loss)
+        losses.append(float(loss.detach()))
+        seen += int((batch.tasks > 0).sum())
+        if trainer.step % 20 == 0:
+            speed = seen / (time.monotonic() - began)
+            log.info("step %d loss %.3f tokens/s %.0f", trainer.step, sum(losses[-20:]) / len(losses[-20:]), speed)
+        if trainer.step % plan.every == 0 or trainer.step == plan.steps:
+            log.info("dev %d %s", trainer.step, json.dumps(measure(trainer.work, dev, tokenizer)))
+            trainer.save(out / "last.safetensors")
+            trainer.export(out / "model", tokenizer)
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, exists=True), default=Path("build/causal"))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/causal/run"))
+@click.option("--steps", default=3000)
+@click.option("--rate", default=7e-4)
+@click.option("--every", default=100)
+@click.option("--seed", default=1)
+def main(data: Path, out: Path, steps: int, rate: float, every: int, seed: int) -> None:
+    """Train one model."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.manual_seed(seed)
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer, near = HfTokenizer.load(data), load_file(data / "near.safetensors")
+    pool, apart = load_pools(data / "pool.json")
+    begin, end = int(tokenizer.inner.bos_token_id), int(tokenizer.inner.eos_token_id)
+    model = fresh_model(len(tokenizer.inner), near["tokens"], Shape(), begin, end)
+    log.info("%d weights", sum(weight.numel() for weight in model.parameters()))
+    trainer = Trainer(model, Plan(steps=steps, rate=rate, every=every, seed=seed))
+    if (out / "last.safetensors").exists():
+        trainer.restore(out / "last.safetensors")
+    train(trainer, Source(pool, near["train"], 500), Source(apart, near["dev"], 500), tokenizer, out)
+
+
+if __name__ == "__main__":
+    main()

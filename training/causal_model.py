@@ -1,0 +1,165 @@
+"""The small causal model before its training: a Qwen2 whose heads begin as what copying needs.
+
+With random weights, heads that look a token up and copy what follows it form late, and not at all in the time that two
+cores allow. So the dimensions of the stream begin with a meaning (`KNOWN` to `AROUND`): the embeddings fill the first of
+them, and the first layer's heads write the token before, the second before and the average of the last twenty into the
+others. The heads of the next two layers compare these and copy: an induction head (Olsson et al. 2022) by construction,
+and in like company the beginning of one that copies labels. An untrained model repeats what it saw; where to look for
+the answer to a question is what it has to learn. This is a start, not a constraint: every weight is trained. Starting
+heads with products near the identity is mimetic initialisation (Trockman and Kolter 2023, section 4).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+THETA = 1e6  # of the rotary positions
+SHARP = 12  # rotary pairs that tell near positions apart; the others hardly turn within a window
+SLOW = [*range(SHARP, 32), *range(32 + SHARP, 64)]  # the dimensions of those others
+KNOWN, OWN = range(128), range(128, 192)  # dimensions of the stream: what is known of a token, what is its own,
+BACK, TWO = range(192, 256), range(256, 288)  # the token before, the second before,
+AROUND = range(288, 320)  # the last twenty
+FIRST = ((OWN, BACK), (OWN[:32], TWO), ((), ()), ((), ()), (KNOWN[:32], AROUND))  # what the first heads read and write
+SHARE = 0.045  # of their output in the stream, which was normalised to the square root of its width
+MEAN = 0.3  # the same of an average, which is short
+COPY = 0.4  # the same of a copying head
+MATCH = 1.5  # scale of the queries and keys of look-ups
+STRESS = 3.5  # the same where the surroundings are compared too
+ALIKE = 2.0  # scale of the queries and keys that compare averages
+WIDE = 3.0  # of the biases of an average: the larger, the fewer tokens
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the model; ``heads`` of 64 make up its width, and five are what the dimensions above are made for."""
+
+    layers: int = 4
+    heads: int = 5
+    inner: int = 832
+    window: int = 1024
+
+    @property
+    def width(self) -> int:
+        """Of the stream."""
+        return 64 * self.heads
+
+
+def fresh_model(entries: int, vectors: Tensor | None, shape: Shape, begin: int, end: int) -> Qwen2ForCausalLM:
+    """An untrained model.
+
+    Args:
+        entries: of the vocabulary.
+        vectors: (entries, components) of length one, what is known of the tokens' meaning; None for nothing.
+        shape: its sizes.
+        begin: the token that begins a text.
+        end: the token that ends one.
+    """
+    config = Qwen2Config(
+        vocab_size=entries,
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=shape.window,
+        rope_parameters={"rope_type": "default", "rope_theta": THETA},
+        tie_word_embeddings=False,
+        bos_token_id=begin,
+        eos_token_id=end,
+        pad_token_id=end,
+        use_cache=False,
+        attn_implementation="sdpa",
+    )
+    model = Qwen2ForCausalLM(config)
+    with torch.no_grad():
+        embed(model.model.embed_tokens.weight, vectors)
+        start_heads(model, shape)
+    return model
+
+
+def embed(weight: Tensor, vectors: Tensor | None) -> None:
+    """Rows of length one before `BACK`: what is known of a token, the more the rarer it is, and what is its own."""
+    entries = len(weight)
+    weight.zero_()
+    rare = torch.full((entries, 1), 0.0)
+    if vectors is not None:
+        rare = 0.7 * torch.log1p(torch.arange(entries))[:, None] / math.log(entries)
+        weight[:, KNOWN] = vectors * rare
+    own = nn.functional.normalize(torch.randn(entries, 64), dim=-1)
+    weight[:, OWN] = own * (1 - rare.square()).sqrt()
+
+
+def start_heads(model: Qwen2ForCausalLM, shape: Shape) -> None:
+    """Set queries, keys, values and outputs of all heads, and the output embeddings to turned input embeddings.
+
+    Heads copy by the same turn, so that what they write is a token to come, and what stands in the stream is not.
+    """
+    width = shape.width
+    turn = torch.linalg.qr(torch.randn(width, width))[0]
+    model.lm_head.weight.copy_(model.model.embed_tokens.weight @ turn.T)
+    for layer, block in enumerate(model.model.layers):
+        attention = block.self_attn
+        queries, keys = _views(attention.q_proj.weight, shape), _views(attention.k_proj.weight, shape)
+        values, outputs = _views(attention.v_proj.weight, shape), attention.o_proj.weight.view(width, shape.heads, 64)
+        if layer == 0:
+            _look_back(attention.q_proj.bias.view(shape.heads, 64), attention.k_proj.bias.view(shape.heads, 64))
+            for head, (taken, places) in enumerate(FIRST):
+                queries[head] *= 0.1
+                keys[head] *= 0.1
+                values[head].zero_()
+                outputs[:, head] *= 0.1
+                for k, (mine, place) in enumerate(zip(taken, places, strict=True)):
+                    share = math.sqrt(SHARE if head < 3 else MEAN)
+                    values[head, k, mine], outputs[place, head, k] = share, share
+        elif layer < 3:
+            for head in range(shape.heads):
+                _look_up(queries[head], keys[head], head)
+                copied = (OWN, range(64), range(64, 128), OWN, range(64))[head]
+                values[head] = torch.eye(width)[list(copied)] * math.sqrt(COPY)
+                outputs[:, head] = turn @ values[head].T
+
+
+def _look_up(query: Tensor, key: Tensor, head: int) -> None:
+    """Compare this token and the one before it with the two before another: what followed them is copied.
+
+    The last two heads compare the surroundings as well, by some of their components: a label is found behind the same
+    words as stand here, in like company.
+    """
+    query *= 0.3
+    key *= 0.3
+    around = 0 if head < 3 else 24
+    share = (24, 16) if head < 3 else (6, 10)
+    places = iter(SLOW)
+    for size, mine, theirs in ((share[0], OWN, BACK), (share[1], BACK, TWO)):
+        view = torch.linalg.qr(torch.randn(len(theirs), len(theirs)))[0][:size] * (MATCH if head < 3 else STRESS)
+        for row in view:
+            place = next(places)
+            query[place, mine[0] : mine[0] + len(theirs)] += row
+            key[place, theirs[0] : theirs[0] + len(theirs)] += row
+    for k in range(around):
+        place, component = next(places), AROUND[(k + (head == 4) * 8) % 32]
+        query[place, component] += ALIKE
+        key[place, component] += ALIKE
+
+
+def _look_back(query: Tensor, key: Tensor) -> None:
+    """Biases that make heads look at the token one, two and three before, and at the last twenty or so."""
+    speeds = THETA ** (-torch.arange(32) / 32)
+    for head in range(query.shape[0]):
+        if head < 3:
+            pairs, size, distance = range(SHARP), 7.0, head + 1.0
+        else:
+            pairs, size, distance = range(6, 12), WIDE, 0.0
+        for pair in pairs:
+            angle = distance * float(speeds[pair])
+            key[head, pair] = size
+            query[head, pair], query[head, pair + 32] = size * math.cos(angle), -size * math.sin(angle)
+
+
+def _views(weight: Tensor, shape: Shape) -> Tensor:
+    return weight.view(shape.heads, 64, shape.width)
