@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxproc import ScriptedLLM
 from ctxproc.job import clip, same
-from ctxproc.llm.base import Generation
+from ctxproc.llm.base import Generation, Tokenizer
 from ctxproc.task import TRIES, Reply, first_json, parse
 
 
@@ -53,6 +55,27 @@ def test_clipping_keeps_the_longest_beginning_of_so_many_tokens(text: str, token
     clipped = clip(text, tokens, llm)
     assert text.startswith(clipped) and llm.tokenizer.count(clipped) <= tokens
     assert clipped == text or llm.tokenizer.count(clipped) == tokens
+
+
+class Marking(Tokenizer):
+    """A token is a word; one more marks that a text does not end with a full stop."""
+
+    def count(self, text: str) -> int:
+        return len(text.split()) + (not text.rstrip().endswith("."))
+
+    def starts(self, text: str) -> list[int]:
+        marked = not text.rstrip().endswith(".")
+        return [match.start() for match in re.finditer(r"\S+", text)] + [len(text)] * marked
+
+
+def test_a_beginning_that_has_more_tokens_by_itself_than_in_the_text_is_clipped_further() -> None:
+    llm, text = ScriptedLLM(), "It is. So be it."
+    llm.tokenizer = Marking()
+    assert llm.tokenizer.count(text) == 5
+    for tokens in range(1, 6):
+        longest = max((text[:n] for n in range(len(text) + 1) if llm.tokenizer.count(text[:n]) <= tokens), key=len)
+        assert clip(text, tokens, llm) == longest
+    assert clip(text, 3, llm) == "It is. "
 
 
 @pytest.mark.parametrize(
