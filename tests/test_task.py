@@ -102,13 +102,25 @@ def test_answers_are_the_same_but_for_white_space_quotation_marks_case_and_a_ful
         ("[1] as they say", [1]),
         ("see [note] for {more}: [2]", [2]),
         ('{"a": 1', None),
-        ('{"a": {"b": 2}', {"b": 2}),
+        ('{"a": {"b": 2}', None),
+        ('{"people": [{"name": "Maren"}, {"na', None),
+        ('{"people": [{"name": "Maren" "age": 3}, {"name": "Ada"}]}', None),
+        ('{"a": NaN}', None),
         ('"text" 3 true', None),
+        (' "text" ', "text"),
         ("", None),
     ],
 )
 def test_the_first_object_or_list_that_is_json_is_found(text: str, value: object) -> None:
     assert first_json(text) == value
+
+
+def test_what_a_schema_is_of_is_looked_for() -> None:
+    text = 'As [1] says: {"a": 2}'
+    assert first_json(text) == [1]
+    assert first_json(text, {"type": "object"}) == {"a": 2}
+    assert first_json('{"a": 1} [2]', {"type": "array"}) == [2]
+    assert first_json(text, {"type": ["object", "array"]}) == [1]
 
 
 def test_json_is_looked_for_at_so_many_brackets_and_no_more() -> None:

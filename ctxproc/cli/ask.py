@@ -93,7 +93,7 @@ def schema_of(schema: str | None) -> str | None:
     if schema is None or schema.lstrip().startswith("{"):
         return schema
     try:
-        return Path(schema).read_text(encoding="utf-8")
+        return Path(schema).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise click.UsageError(f"cannot read the schema {schema}: {reason}") from error
