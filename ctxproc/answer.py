@@ -82,7 +82,7 @@ class Answer:
         evidence: the best first.
         usage: what it cost.
         confidence: calibrated probability that the answer is right; None where the model gives none.
-        stopped: the limits that ended the run before it was done; "" where none did.
+        stopped: the limits that ended the run before it was done, or kept chunks from being read; "" where none did.
     """
 
     text: str

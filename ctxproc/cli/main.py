@@ -48,11 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"ctxproc: {error}", err=True)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo(
-            "\nctxproc: interrupted; what was done is kept: run it again with --resume last",
-            err=True,
-        )
+    except (KeyboardInterrupt, click.Abort) as error:
+        click.echo(f"\nctxproc: interrupted{error}", err=True)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
