@@ -94,7 +94,9 @@ def test_of_choices_alike_the_one_said_is_taken_or_none(choices: tuple[str, ...]
 
 def test_a_choice_that_was_cut_is_the_only_one_that_begins_so() -> None:
     choosing = Choosing(("Maren Oduya", "Maren Brandt", "Otto"))
-    cut = {text: choosing.parse(Generation(text, 1, 1, finish="length")).answer for text in ("Maren", "Maren B", "Ot", "")}
+    cut = {
+        text: choosing.parse(Generation(text, 1, 1, finish="length")).answer for text in ("Maren", "Maren B", "Ot", "")
+    }
     assert cut == {"Maren": "", "Maren B": "Maren Brandt", "Ot": "Otto", "": ""}
 
 

@@ -171,7 +171,14 @@ def as_llama(model: Qwen2ForCausalLM) -> LlamaForCausalLM:
     transformers puts the tokenizer of Qwen in the place of a folder's own where the folder says ``qwen2``.
     """
     kept = model.config.to_dict()
-    names = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "rms_norm_eps")
+    names = (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "rms_norm_eps",
+    )
     names += ("num_key_value_heads", "max_position_embeddings", "rope_parameters", "tie_word_embeddings")
     names += ("bos_token_id", "eos_token_id", "pad_token_id")
     config = LlamaConfig(**{name: kept[name] for name in names}, attention_bias=True, dtype=model.dtype)
