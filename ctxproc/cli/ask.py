@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctxproc.cli.options import limit_options, settings, settings_options
+from ctxproc.cli.options import limit_options, owner_options, settings, settings_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from ctxproc.ask import Library
     from ctxproc.config import Settings
     from ctxproc.llm.base import LLM
+    from ctxproc.memory.memory import Memory
+    from ctxproc.trace import Listener
 
 
 @click.command()
 @click.argument("question")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @settings_options
+@click.option(
+    "--memory", type=click.Path(path_type=Path), metavar="FILE", help="Ask what `memory add` has filed there."
+)
+@owner_options
 @click.option("--choices", multiple=True, metavar="A,B,C", help="Answer with one of these; repeat for one with commas.")
 @click.option("--schema", metavar="FILE", help="Answer with JSON of this JSON Schema: a file, or the schema itself.")
 @click.option("--summarise", is_flag=True, help="Answer with a summary of the sources, as QUESTION asks for.")
@@ -42,6 +48,10 @@ def ask(
     preset: str | None,
     file: Path | None,
     sets: tuple[str, ...],
+    memory: Path | None,
+    user: str,
+    agent: str,
+    session: str,
     choices: tuple[str, ...],
     schema: str | None,
     summarise: bool,
@@ -53,7 +63,8 @@ def ask(
 ) -> None:
     """Do QUESTION over SOURCEs, and show the passage that the answer rests on.
 
-    A SOURCE is a file (text, Markdown, code, HTML, PDF, DOCX, EPUB), a folder, or - for standard input.
+    A SOURCE is a file (text, Markdown, code, HTML, PDF, DOCX, EPUB), a folder, or - for standard input. With --memory no
+    source is named: the documents were read before.
     """
     from ctxproc.cli.progress import progress
 
@@ -62,7 +73,8 @@ def ask(
     chosen, _ = settings(strategy, model, preset, file, sets)
     asked: dict[str, Any] = {"choices": chosen_of(choices), "schema": schema_of(schema), "summarise": summarise}
     with progress(sys.stderr) as listener:
-        library = open_library(question, sources, chosen, listener)
+        filed = remembered(memory, chosen, listener, user, agent, session) if memory else None
+        library = open_library(question, sources, chosen, listener, filed)
         if dry_run:
             plan = library.plan(question, **asked)
         else:
@@ -115,12 +127,24 @@ def resumed(library: Library, run: str, question: str, asked: Mapping[str, Any])
     return with_words(library.llm, find(run), question, library.settings, task_of(**asked))
 
 
-def open_library(question: str, sources: tuple[str, ...], chosen: Settings, listener: object) -> Library:
+def remembered(path: Path, chosen: Settings, listener: Listener, user: str, agent: str, session: str) -> Memory:
+    """The memory of a file that is there."""
+    from ctxproc.errors import UsageError
+    from ctxproc.memory.memory import Memory
+
+    if not path.exists():
+        raise UsageError(f"there is no memory file {path}; `ctxproc memory add SOURCE... --memory {path}` makes one")
+    return Memory(path, user, agent=agent, session=session, settings=chosen, listeners=[listener])
+
+
+def open_library(
+    question: str, sources: tuple[str, ...], chosen: Settings, listener: object, memory: Memory | None = None
+) -> Library:
     """The sources, opened; the question is looked at first, since reading sources may take long."""
     from ctxproc.ask import Library, checked
 
     checked(question)
-    return Library(sources, chosen, listeners=[listener])  # type: ignore[list-item]
+    return Library(sources, chosen, listeners=[listener], memory=memory)  # type: ignore[list-item]
 
 
 def show(answer: Answer, streamed: bool = False) -> None:

@@ -27,17 +27,21 @@ def strategies() -> None:
 @click.command()
 @debug_option
 def criteria() -> None:
-    """List the retrieval criteria and their parameters."""
-    from ctxproc.memory.criteria import catalogue
+    """List the retrieval criteria and their parameters: those that search, and those that re-rank."""
+    from ctxproc.memory.criteria import Criterion, Scorer, Searcher, catalogue
 
-    for name in catalogue.names():
-        describe(name, catalogue.get(name))
+    kinds: dict[str, type[Criterion]] = {"retrieval.search": Searcher, "retrieval.rescore": Scorer}
+    for setting, kind in kinds.items():
+        click.echo(f"{setting}:")
+        for name in catalogue.names():
+            if issubclass(found := catalogue.get(name), kind):
+                describe(name, found)
 
 
 def describe(name: str, found: type[Any]) -> None:
     """Print the name, the first line of the docstring, and each parameter with its default."""
     summary = (inspect.getdoc(found) or "").partition("\n")[0]
-    click.echo(f"{name:<12} {summary}")
+    click.echo(f"{name:<13} {summary}")
     for item in dataclasses.fields(found):
         click.echo(f"    {item.name} = {item.default!r}")
 

@@ -226,8 +226,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def edit(self, owner: Owner, passage: int, text: str, vector: Matrix | None = None) -> None:
+    def edit(
+        self, owner: Owner, passage: int, text: str, vector: Matrix | None = None, action: Action = "edit"
+    ) -> None:
         """Give a note another text, and the vector of it, shape (1, dimensions); without, it has none.
+
+        ``action`` is what the log says: "edit", or "revert".
 
         Raises:
             UsageError: the owner has no such note.
