@@ -1,10 +1,11 @@
 """What a store of memories has left after its writers were killed, or were many: ctxproc's, and mem0's FAISS store.
 
     python benchmarks/crash.py --kills 1000 --out FILE
+    python benchmarks/crash.py --what memory --out FILE
     python -m venv VENV && VENV/bin/pip install mem0ai==2.2.1 faiss-cpu
-    python benchmarks/crash.py --peer mem0 --python VENV/bin/python --out FILE
+    python benchmarks/crash.py --what mem0 --python VENV/bin/python --out FILE
 
-Four parts, the same for every store (`peers/crash_rounds.py`):
+Four parts, the same for every store (`peers/crash_kills.py`, `peers/crash_crowd.py`):
 
 - kills: SIGKILL at random moments of writing, opening and making a store. What writers do follows from a seed; they tell of
   each call that returned, so what must be there is known: exactly that, or that and the whole of the call under way. Then a
@@ -13,8 +14,9 @@ Four parts, the same for every store (`peers/crash_rounds.py`):
 - together: processes add notes at once while others count them. What returned must be there, and nothing may be raised.
 - tenants: the results of an owner of few notes beside one of many.
 
-ctxproc is told to add, edit, forget, file and drop documents, bring its caches up to date and purge; mem0's store, which
-knows no more, to add, edit and forget. SIGKILL ends a process, not the machine: a lost power supply is not tried here.
+ctxproc's store is told to add, edit, forget, file and drop documents, bring its caches up to date and purge; its ``memory``
+(`ctxproc.Memory`) to remember, edit, recall, and forget without a trace; mem0's store, which knows no more, to add, edit and
+forget. SIGKILL ends a process, not the machine: a lost power supply is not tried here.
 """
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ def measure(subject: str, python: str, asked: dict[str, Any], scratch: Path) -> 
 
 
 @click.command()
-@click.option("--peer", "subject", default="ours", type=click.Choice(["ours", "mem0"]), help="default: ctxproc")
-@click.option("--python", default=sys.executable, help="interpreter that has the store; default: this one")
+@click.option("--what", "subject", default="store", show_default=True, type=click.Choice(["store", "memory", "mem0"]))
+@click.option("--python", default=sys.executable, help="interpreter that has mem0; default: this one")
 @click.option("--kills", default=1000, show_default=True, help="at random moments")
 @click.option("--turns", default=10, show_default=True, help="kills at each named step")
 @click.option("--writers", default=8, show_default=True, help="at once")

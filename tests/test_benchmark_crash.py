@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from contextlib import suppress
 from itertools import islice
@@ -11,12 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from crash import measure
 from numpy.typing import NDArray
-from peers import crash_rounds
-from peers.crash_rounds import FAULTS, Found, Tally, kills, steps, tenants, together
+from peers import crash_kills
+from peers.crash_crowd import tenants, together
+from peers.crash_kills import FAULTS, Found, Tally, kills, steps
 from peers.crash_subject import Operation, State, Subject, dies, operations, vector
 
 KILLS = 5
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # these children need no other thread
 
 
 class Honest(Subject):
@@ -91,6 +96,13 @@ class Breaks(Honest):
         raise ValueError("damaged")
 
 
+class EndsTheReader(Honest):
+    """Brings down the process that reads it."""
+
+    def held(self) -> State:
+        os._exit(3)
+
+
 class Disagrees(Honest):
     """Its index is not of its texts."""
 
@@ -131,8 +143,8 @@ def silent(_: str) -> None:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crash_rounds, "LONGEST", 0.04)
-    monkeypatch.setattr(crash_rounds, "MOST", 30)
+    monkeypatch.setattr(crash_kills, "LONGEST", 0.04)
+    monkeypatch.setattr(crash_kills, "MOST", 30)
 
 
 def test_an_honest_store_loses_nothing_at_random_moments(tmp_path: Path) -> None:
@@ -152,6 +164,15 @@ def test_an_honest_store_loses_nothing_at_the_steps_of_a_write(tmp_path: Path) -
     assert all(tally.sound for tally in found.values())
 
 
+@pytest.mark.parametrize("subject", ["store", "memory"])
+def test_our_store_and_memory_lose_nothing(tmp_path: Path, subject: str) -> None:
+    asked = {"kills": {"count": KILLS, "seed": 2}, "tenants": {"large": 50, "small": 4, "k": 3, "queries": 4}}
+    found = measure(subject, sys.executable, asked, tmp_path)
+    assert {fault: found["kills"][fault] for fault in FAULTS} == dict.fromkeys(FAULTS, 0)
+    assert found["kills"]["kills"] == KILLS and found["kills"]["acknowledged"] > 0
+    assert (found["tenants"]["results"], found["tenants"]["recall"], found["tenants"]["foreign"]) == (3, 1, 0)
+
+
 @pytest.mark.parametrize(
     ("liar", "fault"),
     [
@@ -159,6 +180,7 @@ def test_an_honest_store_loses_nothing_at_the_steps_of_a_write(tmp_path: Path) -
         (Remembers, "undone"),
         (StartsAnew, "empty"),
         (Breaks, "unreadable"),
+        (EndsTheReader, "unreadable"),
         (Disagrees, "inconsistent"),
     ],
 )

@@ -1,4 +1,4 @@
-"""mem0's FAISS store (`mem0.vector_stores.faiss`), used as its `Memory` uses it, under `peers.crash_rounds`.
+"""mem0's FAISS store (`mem0.vector_stores.faiss`), used as its `Memory` uses it, under `peers.crash_kills`.
 
 pip install mem0ai==2.2.1 faiss-cpu
 """
@@ -19,7 +19,7 @@ import numpy as np
 from mem0.vector_stores import faiss as mem0_faiss
 from numpy.typing import NDArray
 
-from peers.crash_rounds import serve
+from peers.crash_serve import serve
 from peers.crash_subject import DIMENSIONS, Operation, State, Subject, dies, vector, vectors
 
 

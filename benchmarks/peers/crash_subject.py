@@ -54,11 +54,13 @@ class Subject(ABC):
 
     Attributes:
         kinds: of operations that it is told, the frequent ones more than once.
+        beside: the same while another process is reading; empty where that makes no difference.
         steps: names of the steps of its writes at which it can be killed.
         facts: versions and settings, for the report.
     """
 
     kinds: tuple[str, ...] = ("add",)
+    beside: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     facts: Mapping[str, str] = MappingProxyType({})
 
@@ -73,6 +75,9 @@ class Subject(ABC):
     @abstractmethod
     def held(self) -> State:
         """Everything that it holds."""
+
+    def linger(self) -> None:  # noqa: B027 (nothing by default)
+        """Begins to read and does not come to the end."""
 
     @abstractmethod
     def count(self, owner: str) -> int:

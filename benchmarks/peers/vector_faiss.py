@@ -2,7 +2,8 @@
 
     pip install faiss-cpu numpy
 
-Options: ``kind`` is "flat" or "hnsw" (32 links, efConstruction 200; ``depth`` is efSearch).
+Options: ``kind`` is "flat", "hnsw" (``links``, default 32, ``construction``, default 200; ``depth`` is efSearch), or "ivf"
+(``lists``, trained on the first 40 rows of each; ``depth`` is nprobe).
 """
 
 from __future__ import annotations
@@ -37,15 +38,30 @@ class Faiss(VectorPeer):
         if self.path.exists():
             self.index = faiss.read_index(str(self.path))
         elif self.kind == "hnsw":
-            self.index = faiss.IndexHNSWFlat(self.dimensions, 32, faiss.METRIC_INNER_PRODUCT)
-            self.index.hnsw.efConstruction = 200
+            links = self.setup.options.get("links", 32)
+            self.index = faiss.IndexHNSWFlat(self.dimensions, links, faiss.METRIC_INNER_PRODUCT)
+            self.index.hnsw.efConstruction = self.setup.options.get("construction", 200)
+        elif self.kind == "ivf":
+            coarse = faiss.IndexFlatIP(self.dimensions)
+            inner = faiss.METRIC_INNER_PRODUCT
+            self.index = faiss.IndexIVFFlat(coarse, self.dimensions, self.setup.options["lists"], inner)
+            self.index.cp.niter = 6
+            self.coarse = coarse
         else:
             self.index = faiss.IndexFlatIP(self.dimensions)
+        self.deepen(self.setup.options.get("depth", 64))
+
+    def deepen(self, depth: int) -> None:
+        """Sets how much a search reads."""
         if self.kind == "hnsw":
-            self.index.hnsw.efSearch = self.setup.options.get("depth", 64)
+            self.index.hnsw.efSearch = depth
+        elif self.kind == "ivf":
+            self.index.nprobe = depth
 
     def add(self, start: int, stop: int) -> None:
         """In memory."""
+        if not self.index.is_trained:
+            self.index.train(self.rows(0, 40 * self.setup.options["lists"]))
         self.index.add(self.rows(start, stop))
 
     def build(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -132,7 +133,7 @@ def remembered(path: Path, chosen: Settings, listener: Listener, user: str, agen
     from ctxproc.errors import UsageError
     from ctxproc.memory.memory import Memory
 
-    if not path.exists():
+    if not os.path.exists(path):
         raise UsageError(f"there is no memory file {path}; `ctxproc memory add SOURCE... --memory {path}` makes one")
     return Memory(path, user, agent=agent, session=session, settings=chosen, listeners=[listener])
 

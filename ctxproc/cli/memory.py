@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def opened(options: Mapping[str, Any], new: bool = False) -> Iterator[Memory]:
 
     path, owner = options["memory"], {name: options[name] for name in ("user", "agent", "session")}
     chosen, _ = settings(**{name: value for name, value in options.items() if name not in (*owner, "memory")})
-    if not new and not path.exists():
+    if not new and not os.path.exists(path):
         raise UsageError(f"there is no memory file {path}; `ctxproc memory add` makes one")
     with progress(sys.stderr) as listener, Memory(path, **owner, settings=chosen, listeners=[listener]) as found:
         yield found

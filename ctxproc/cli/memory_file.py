@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ctxproc.cli.memory import json_option, line, memory, opened
-from ctxproc.cli.options import MEMORY, debug_option, memory_options
+from ctxproc.cli.options import MEMORY, debug_option, memory_options, owner_options
 from ctxproc.cli.terminal import plain
 
 if TYPE_CHECKING:
@@ -108,16 +108,21 @@ def reembed(**options: object) -> None:
 
 @memory.command("doctor")
 @MEMORY
+@owner_options
 @click.option("--repair", is_flag=True, help="Build caches anew; save what can be read of a damaged file beside it.")
 @json_option
 @debug_option
-def doctor(memory: Path, repair: bool, as_json: bool) -> None:
-    """Check everything in a memory file, and every cache against it. Exit status 1 if something is wrong."""
+def doctor(memory: Path, user: str, agent: str, session: str, repair: bool, as_json: bool) -> None:
+    """Check everything in a memory file, everyone's, and every cache against it. Exit status 1 if something is wrong.
+
+    A user is named only where the file has lost the list of its users.
+    """
     from dataclasses import asdict
 
+    from ctxproc.memory.base import Owner
     from ctxproc.memory.doctor import examine
 
-    report = examine(memory, repair=repair)
+    report = examine(memory, repair=repair, owners=[Owner(user, agent, session)])
     if as_json:
         click.echo(json.dumps(asdict(report), ensure_ascii=False))
     else:

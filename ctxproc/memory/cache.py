@@ -26,6 +26,9 @@ from ctxproc.memory.vector import VectorIndex
 
 Index = TypeVar("Index", VectorIndex, LexicalIndex)
 
+MANY = 1000
+"""More than these, and a fifth of all, are not added one after another: the index is made anew, which is quicker."""
+
 FEW = 256
 """So many changes are not worth another file."""
 
@@ -178,10 +181,13 @@ class _Cached(ABC, Generic[Index]):
 
     def _renewed(self, index: Index | None) -> Index:
         """The index with what it lacks, or another one where that does not make it whole."""
+        if index is not None and self.store.state(self.owner, self.shelf).generation == self._generation:
+            return index
         if index is not None and self.fits(index):
-            if self.store.state(self.owner, self.shelf).generation == self._generation:
-                return index
             changed = self.changed(self._generation)
+            added = changed.count + len(changed.removed) - len(index)
+            if added > max(MANY, changed.count // 5):
+                return self._anew()
             if changed.generation >= self._generation:
                 index.remove(changed.removed)
                 self._unwritten += len(changed.removed)
@@ -192,6 +198,10 @@ class _Cached(ABC, Generic[Index]):
                 if len(index) == changed.count:
                     return index
             self._tell(f"the index {self.name} is made anew: it is not of this store")
+        return self._anew()
+
+    def _anew(self) -> Index:
+        """The index, built of all that the store holds."""
         changed = self.changed(0)
         index = self.build(changed)
         if len(index) != changed.count:
@@ -225,7 +235,10 @@ class _Vectors(_Cached[VectorIndex]):
 
     def read(self, file: Path) -> VectorIndex:
         """See `VectorIndex.read`."""
-        return VectorIndex.read(file, self.device)
+        index = VectorIndex.read(file, self.device)
+        if index.asked != self.kind:
+            raise ValueError("it is of another kind")
+        return index
 
     def build(self, changed: Changed) -> VectorIndex:
         """See `VectorIndex.build`."""
@@ -272,6 +285,12 @@ class _Shared(LexicalIndex):
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.RLock()
+
+    @property
+    def ids(self) -> Ids:
+        """As `LexicalIndex.ids`."""
+        with self._lock:
+            return super().ids
 
     def add(self, ids: Sequence[int] | Ids, texts: Sequence[str]) -> None:
         """As `LexicalIndex.add`."""

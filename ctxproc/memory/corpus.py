@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -186,7 +186,7 @@ class Corpus:
 
     def places(self, where: Filter) -> Ids:
         """The places of the chunks that pass a filter, ascending."""
-        return np.fromiter((place for place in self._passing(where)), dtype=np.int64)
+        return np.fromiter(self._passing(where), dtype=np.int64)
 
     def _passing(self, where: Filter) -> Iterator[int]:
         for start in range(0, len(self.chunks), AT_ONCE):
@@ -223,8 +223,9 @@ class Corpus:
     ) -> list[Hit]:
         """At most ``k`` chunks, the most relevant first. May be fewer, where no searcher finds more.
 
-        Scores are from 0 to 1: those of the fusion, 1 where every searcher ranks the chunk first, as the scorers
-        changed them.
+        Scores are from 0 to 1: those of the fusion, 1 where every searcher ranks the chunk first. Scorers change their
+        order and proportions; then the best one gets the best score of the fusion again, and the others in proportion, so
+        that what strategies make of a relevance holds for any scorers.
 
         Args:
             query: in words.
@@ -243,10 +244,16 @@ class Corpus:
         fused = fuse if isinstance(fuse, Fusion) else fusion(fuse, [one.name for one in searchers])
         depth = max(k, depth)
         among = self.places(where) if where else None
-        hits = fused({one.name: one.search(self, query, depth, among) for one in searchers})[:depth]
+        hits = found = fused({one.name: one.search(self, query, depth, among) for one in searchers})[:depth]
         for scorer in scorers:
             hits = scorer.score(self, query, hits)[:depth]
-        return hits[: max(0, k)]
+        return (scaled(hits, found[0].score) if scorers and found else hits)[: max(0, k)]
+
+
+def scaled(hits: Sequence[Hit], best: float) -> list[Hit]:
+    """The hits with scores in proportion, the highest being ``best``; as they are where none is above 0."""
+    highest = max((hit.score for hit in hits), default=0.0)
+    return [replace(hit, score=hit.score / highest * best) for hit in hits] if highest > 0 else list(hits)
 
 
 def searching(specs: Sequence[Spec | Searcher]) -> list[Searcher]:

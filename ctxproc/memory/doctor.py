@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctxproc.chunk import Chunk
-from ctxproc.errors import CtxprocError, StoreError, UsageError
-from ctxproc.memory.base import Matrix, Owner, Passage, Shelf, Store
+from ctxproc.errors import StoreError, UsageError
+from ctxproc.memory.base import Matrix, Owner, Shelf, Store
+from ctxproc.memory.erase import UNFINISHED, finish
+from ctxproc.memory.salvage import salvage
 from ctxproc.memory.stored import SHELVES, cache_beside
 from ctxproc.text import words
 
@@ -29,12 +31,6 @@ NEAREST = 10
 
 BY_RANK_BM25 = 20_000
 """Passages of the largest shelf whose words are compared with rank-bm25; larger ones are compared with a fresh index."""
-
-EMPTY = 1_000_000
-"""So many numbers in a row without a passage end a salvage."""
-
-AT_ONCE = 4096
-"""Passages that are read together."""
 
 Tell = Callable[[int, int], None]
 
@@ -56,35 +52,56 @@ class Report:
     sound: bool = True
 
 
-def examine(path: Path, *, repair: bool = False) -> Report:
+def examine(path: Path, *, repair: bool = False, owners: Sequence[Owner] = ()) -> Report:
     """Check a memory file, everyone's, and compare every cache with what it was made of.
 
     Args:
         path: of the file.
-        repair: build caches anew that disagree; where the file itself is damaged, save what can be read of it in a new
-            file beside it, which is never written over another one. The damaged file stays as it is.
+        repair: build caches anew that disagree; where the file itself is damaged, save what can be read of it, see
+            `ctxproc.memory.salvage`.
+        owners: whose passages are saved where the file cannot tell who has some.
 
     Raises:
         UsageError: there is no such file.
-        StoreError: the file cannot be opened at all.
+        StoreError: nothing can be saved.
     """
     from ctxproc.memory.store import SqliteStore
 
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"there is no memory file {path}: name one that `ctxproc memory add` or a chat has made")
     report = Report()
-    store = SqliteStore(path)
-    with contextlib.closing(store):
-        report.wrong += store.check()
-        report.sound = not report.wrong
-        if report.wrong and repair:
-            saved, lost = salvage(store, path.with_name(path.name + ".salvaged"))
-            report.repaired.append(f"what can be read was saved in {saved}; lost: {lost or 'nothing'}")
-        elif not report.wrong:
-            for owner in store.owners():
-                for shelf in SHELVES:
-                    _examine_shelf(store, owner, shelf, repair, report)
+    damaged = True
+    try:
+        store = SqliteStore(path)
+    except StoreError as error:
+        report.wrong.append(str(error))
+    else:
+        with contextlib.closing(store):
+            report.wrong += store.check()
+            damaged = bool(report.wrong)
+            for owner in () if damaged else store.owners():
+                _examine_owner(store, owner, repair, report)
+    if damaged:
+        report.sound = False
+    if damaged and repair:
+        saved, lost = salvage(path, owners)
+        gone = f"; at least {lost:,} passages are lost" if lost else ""
+        report.repaired.append(f"what can be read was saved in {saved}{gone}")
     return report
+
+
+def _examine_owner(store: SqliteStore, owner: Owner, repair: bool, report: Report) -> None:
+    """Look at an owner's shelves, and at whether everything that was to be forgotten is gone."""
+    from ctxproc.memory.cache import Caches
+
+    for shelf in SHELVES:
+        _examine_shelf(store, owner, shelf, repair, report)
+    if store.setting(owner, UNFINISHED):
+        report.wrong.append(f"what {owner.user} has forgotten may still stand in the files: it was interrupted")
+        if repair:
+            finish(store, Caches(store, cache_beside(store.path)), owner)
+            report.repaired.append("the files were rewritten without it")
+        report.sound = report.sound and repair
 
 
 def _examine_shelf(store: SqliteStore, owner: Owner, shelf: Shelf, repair: bool, report: Report) -> None:
@@ -185,69 +202,3 @@ def compare_texts(index: LexicalIndex, store: Store, owner: Owner, shelf: Shelf)
         return [] if agrees(index, texts, queries) else ["gives other scores than rank-bm25"]
     same = all(np.allclose(index.scores(query), fresh.scores(query), rtol=0, atol=1e-9) for query in queries)
     return [] if same else ["gives other scores than an index built anew"]
-
-
-def salvage(store: SqliteStore, path: Path) -> tuple[Path, str]:
-    """Save what can be read of a damaged store in a new file; its path, and what was lost, in words.
-
-    Notes and documents get new numbers. The log, vectors and how often a note was recalled are not saved.
-
-    Args:
-        store: the damaged one; it is only read.
-        path: of the new file; where there is one, a number is put behind it.
-    """
-    from ctxproc.memory.store import SqliteStore
-
-    number, free = 1, path
-    while free.exists():
-        number, free = number + 1, path.with_name(f"{path.name}.{number}")
-    lost = 0
-    with contextlib.closing(SqliteStore(free)) as new:
-        for owner in store.owners():
-            notes, gone = _readable(store, owner, "memory")
-            new.add(owner, [passage.note for passage in notes])
-            chunks, missing = _readable(store, owner, "library")
-            lost += gone + missing + _save_documents(store, new, owner, chunks)
-    return free, f"{lost:,} passages" if lost else ""
-
-
-def _save_documents(store: SqliteStore, new: SqliteStore, owner: Owner, chunks: Sequence[Passage]) -> int:
-    """Save the documents of these chunks; how many chunks were lost with theirs."""
-    of: dict[int, list[Passage]] = {}
-    for passage in chunks:
-        of.setdefault(passage.document, []).append(passage)
-    lost = 0
-    for number, passages in of.items():
-        try:
-            document = store.document(owner, number)
-        except CtxprocError:
-            lost += len(passages)
-            continue
-        new.file(owner, document, [Chunk(document, one.start, one.end, one.tokens, one.index) for one in passages])
-    new.set(owner, "chunking", "salvaged")
-    return lost
-
-
-def _readable(store: SqliteStore, owner: Owner, shelf: Shelf) -> tuple[list[Passage], int]:
-    """The passages of a shelf that can be read, and how many are told of and cannot."""
-    found: list[Passage] = []
-    start = seen = 1
-    while start - seen < EMPTY:
-        some = _read(store, owner, shelf, range(start, start + AT_ONCE))
-        start += AT_ONCE
-        seen = start if some else seen
-        found += some
-    with contextlib.suppress(StoreError):
-        return found, max(0, store.state(owner, shelf).count - len(found))
-    return found, 0
-
-
-def _read(store: SqliteStore, owner: Owner, shelf: Shelf, ids: Sequence[int]) -> list[Passage]:
-    """The passages of these numbers but for those that cannot be read."""
-    try:
-        return store.passages(owner, shelf, ids)
-    except StoreError:
-        middle = len(ids) // 2
-        if not middle:
-            return []
-        return _read(store, owner, shelf, ids[:middle]) + _read(store, owner, shelf, ids[middle:])

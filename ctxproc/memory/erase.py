@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctxproc.config import cache_folder
+from ctxproc.errors import StoreError
 from ctxproc.llm.kv_disk import ENTRY
 from ctxproc.memory.base import Filed, Owner, Passage, Store
 from ctxproc.memory.item import Item
@@ -28,11 +29,15 @@ from ctxproc.memory.stored import SHELVES, Stored, cache_beside
 
 if TYPE_CHECKING:
     from ctxproc.config import Settings
+    from ctxproc.memory.cache import Caches
 
 AT_ONCE = 4096
 """Passages that are read together."""
 
 WHOLE_LOG = 1 << 62
+
+UNFINISHED = "forgetting"
+"""The owner's setting that says that something was forgotten and the files are still to be rewritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,26 +121,30 @@ def erase(stored: Stored, items: Sequence[Item], word: str, settings: Settings) 
 
     Args:
         stored: where they are.
-        items: the notes.
+        items: the notes; of none, what an interrupted call left undone is done.
         word: what they have in common, "" if they were named by number.
         settings: where caches and traces are.
+
+    Raises:
+        StoreError: a file cannot be deleted or rewritten; calling it again goes on.
     """
     store, owner = stored.store, stored.owner
     passages = store.passages(owner, "memory", [item.id for item in items])
     if not passages:
+        finish(store, stored.caches, owner)
         return Receipt()
     changes = [change for passage in passages for change in store.changes(owner, passage.id, WHOLE_LOG)]
     texts = [text for change in changes for text in (change.before, change.after) if text]
     texts += [passage.text for passage in passages]
     texts += [text for passage in passages for text in told(passage)[1:] if word and says(text, word)]
     renew = [passage.note for passage in passages if word and not any(says(text, word) for text in told(passage))]
+    wanted = [piece for piece in pieces(texts, word) if not any(says(note.text, piece) for note in renew)]
+    since = min((change.time for change in changes), default=datetime.fromtimestamp(0, UTC))
+    removed = _clear(stored, [word, *wanted] if word else wanted, since, settings, ("kv",))
+    store.set(owner, UNFINISHED, "yes")
     renewed = tuple(store.add(owner, renew)) if renew else ()
     store.forget(owner, [passage.id for passage in passages])
-    kept = {note.text for note in renew}
-    wanted = [piece for piece in pieces(texts, word) if not any(says(text, piece) for text in kept)]
-    since = min((change.time for change in changes), default=datetime.fromtimestamp(0, UTC))
-    removed = _clear(stored, wanted, word, since, settings, ("kv",))
-    return _proven(stored, Receipt(tuple(items), renewed=renewed, removed=removed), wanted, word, settings)
+    return _proven(stored, Receipt(tuple(items), renewed=renewed, removed=removed), wanted, settings)
 
 
 def erase_documents(stored: Stored, filed: Sequence[Filed], settings: Settings) -> Receipt:
@@ -145,32 +154,52 @@ def erase_documents(stored: Stored, filed: Sequence[Filed], settings: Settings) 
         stored: where they are.
         filed: the documents.
         settings: where caches and traces are.
+
+    Raises:
+        StoreError: as `erase`.
     """
     if not filed:
         return Receipt()
     wanted = pieces(stored.store.document(stored.owner, one.id).text for one in filed)
+    removed = _clear(stored, wanted, min(one.added for one in filed), settings, ("kv", "embeddings"))
+    stored.store.set(stored.owner, UNFINISHED, "yes")
     stored.store.drop(stored.owner, [one.source for one in filed])
-    since = min(one.added for one in filed)
-    removed = _clear(stored, wanted, "", since, settings, ("kv", "embeddings"))
     receipt = Receipt(documents=tuple(one.source for one in filed), removed=removed)
-    return _proven(stored, receipt, wanted, "", settings)
+    return _proven(stored, receipt, wanted, settings)
 
 
-def _clear(
-    stored: Stored, wanted: Sequence[str], word: str, since: datetime, settings: Settings, numbers: Iterable[str]
-) -> int:
+def finish(store: Store, caches: Caches, owner: Owner) -> None:
+    """Do what is left to do of a forgetting, if anything: delete the caches and rewrite the files."""
+    if store.setting(owner, UNFINISHED):
+        with _deleting():
+            caches.drop(owner)
+        store.purge()
+        store.set(owner, UNFINISHED, "")
+
+
+@contextlib.contextmanager
+def _deleting() -> Iterator[None]:
+    """What an error of deleting a file means."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename} cannot be deleted ({error.strerror}): make it so, then forget again"
+        ) from error
+
+
+def _clear(stored: Stored, sought: Sequence[str], since: datetime, settings: Settings, numbers: Iterable[str]) -> int:
     """Delete caches and traces that may hold it; how many files."""
     removed = len(stored.caches.files(stored.owner))
-    stored.caches.drop(stored.owner)
-    cached = cache_folder(settings)
-    sought = [word, *wanted] if word else wanted
-    doomed = [path for path in traces(settings) if scan([path], sought).found]
+    doomed = [Path(name) for name, _ in scan(traces(settings), sought).found]
     for kind in numbers:
-        folder = cached / kind
+        folder = cache_folder(settings) / kind
         entries = folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ()
         doomed += [path for path in entries if ENTRY.fullmatch(path.name) and _used(path) >= since.timestamp()]
-    for path in doomed:
-        path.unlink(missing_ok=True)
+    with _deleting():
+        stored.caches.drop(stored.owner)
+        for path in doomed:
+            path.unlink(missing_ok=True)
     return removed + len(doomed)
 
 
@@ -181,13 +210,12 @@ def _used(path: Path) -> float:
     return 0.0
 
 
-def _proven(stored: Stored, receipt: Receipt, wanted: Sequence[str], word: str, settings: Settings) -> Receipt:
+def _proven(stored: Stored, receipt: Receipt, wanted: Sequence[str], settings: Settings) -> Receipt:
     """The receipt, after the store was rewritten and everything was read."""
-    stored.store.purge()
+    finish(stored.store, stored.caches, stored.owner)
     seen = scan([*files(stored.store.path), *traces(settings)], wanted)
-    holders = (
-        sum(1 for text in _everything(stored.store) if any(says(text, one) for one in wanted)) if seen.found else 0
-    )
+    others = _everything(stored.store) if seen.found else iter(())
+    holders = sum(1 for text in others if any(says(text, one) for one in wanted))
     return replace(receipt, scan=seen, holders=holders)
 
 

@@ -135,7 +135,9 @@ def read(path: Path) -> list[Note]:
             return list(_notes(_lines(file), shown(path)))
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageError(f"cannot read {shown(path)}: {reason}; name a file that `ctxproc memory export` wrote") from error
+        raise UsageError(
+            f"cannot read {shown(path)}: {reason}; name a file that `ctxproc memory export` wrote"
+        ) from error
 
 
 def _lines(file: TextIO) -> Iterator[str]:

@@ -88,7 +88,10 @@ def calibrated(scores: Sequence[float]) -> list[float]:
 
 
 def fusion(spec: str | Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Fusion:
-    """The fusion that a setting describes: ``rrf``, ``{rrf: {k: 60}}``, ``weighted`` (all alike) or ``{weighted: {cosine: 0.7, bm25: 0.3}}``.
+    """The fusion that a setting describes.
+
+    One of ``rrf``, ``{rrf: {k: 60}}``, ``weighted`` (all alike) and ``{weighted: {cosine: 0.7, bm25: 0.3}}``. Weights of
+    criteria that do not search are not used, so that a preset may search by fewer.
 
     Args:
         spec: as set.
@@ -96,7 +99,7 @@ def fusion(spec: str | Mapping[str, Mapping[str, float]], names: Sequence[str]) 
 
     Raises:
         UnknownNameError: there is no such fusion.
-        ConfigError: it has another form; a weight is not a number at least 0; the weights are not those of ``names``.
+        ConfigError: it has another form; a weight is not a number at least 0, or one of ``names`` has none.
     """
     name, parameters = (spec, {}) if isinstance(spec, str) else next(iter(spec.items()), ("", {}))
     if name not in ("rrf", "weighted"):
@@ -106,9 +109,9 @@ def fusion(spec: str | Mapping[str, Mapping[str, float]], names: Sequence[str]) 
     if name == "weighted":
         if isinstance(spec, str):
             return Weighted(dict.fromkeys(names, 1.0))
-        if set(parameters) != set(names):
-            raise ConfigError(f"fusion weighted: give a weight to each of {', '.join(names)}, and to nothing else")
-        return Weighted(dict(parameters))
+        if lacking := set(names) - set(parameters):
+            raise ConfigError(f"fusion weighted: give a weight to {', '.join(sorted(lacking))} as well")
+        return Weighted({name: parameters[name] for name in names})
     if set(parameters) - {"k"} or not parameters.get("k", 60) >= 0:
         raise ConfigError(f"fusion rrf: has one parameter, k, at least 0, not {dict(parameters)!r}")
     return ReciprocalRank(**parameters)

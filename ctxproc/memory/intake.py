@@ -57,6 +57,8 @@ def add(shelves: Shelves, sources: Sequence[str | Path], tokenizer: Tokenizer, *
         SourceError: a source named here cannot be read, or there are too many files.
         LimitError: the library would have too many chunks.
     """
+    if not all(map(str, sources)):
+        raise SourceError("a source has an empty name: name a file or a folder")
     work = _Filing(shelves, tokenizer)
     work.split_anew()
     paths = work.find([Path(os.path.abspath(source)) for source in sources])

@@ -170,7 +170,7 @@ class LexicalIndex:
         It holds no word that only removed chunks had. Two indexes of the same chunks write the same bytes.
         """
         self._compact()
-        write(path, list(self._vocabulary), self._parts[0])
+        write(path, self._vocabulary, self._parts[0])
 
     @classmethod
     def read(cls, path: Path) -> LexicalIndex:
@@ -180,8 +180,8 @@ class LexicalIndex:
             ValueError: it is no such file, or not whole.
         """
         index = cls()
-        names, part = read(path)
-        index._vocabulary = _Vocabulary(zip(names, range(len(names)), strict=True))
+        numbers, part = read(path)
+        index._vocabulary = _Vocabulary(numbers)
         index._parts, index._chunks, index._words = [part], len(part.ids), int(part.lengths.sum(dtype=np.int64))
         return index
 
@@ -194,11 +194,11 @@ class LexicalIndex:
 
     def _compact(self) -> None:
         """Leave one part, and of the words those that occur, numbered in alphabetical order."""
-        frequencies = self._frequencies()
-        names = sorted(word for word, number in self._vocabulary.items() if frequencies[number])
+        occurs = (self._frequencies() > 0).tolist()
+        names = sorted(word for word, number in self._vocabulary.items() if occurs[number])
         renumbered = np.zeros(len(self._vocabulary), np.int32)
-        for number, word in enumerate(names):
-            renumbered[self._vocabulary[word]] = number
+        kept = np.fromiter(map(self._vocabulary.__getitem__, names), np.int64, len(names))
+        renumbered[kept] = np.arange(len(names))
         self._parts = [merged(self._parts or [counted(np.empty(0, np.int64), [], np.empty(0, np.int32))], renumbered)]
         self._vocabulary = _Vocabulary(zip(names, range(len(names)), strict=True))
 

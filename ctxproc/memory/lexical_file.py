@@ -7,6 +7,7 @@ ids, 8 bytes each | starts, 8 | lengths, 4 | places, 4 | counts, 1, 2 or 4 | the
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ _HEADER = struct.Struct("<16s5q8x")
 _MAGIC = b"ctxproc bm25 1\n"
 
 
-def write(path: Path, names: list[str], part: Postings) -> None:
-    """Write words and postings, word ``names[i]`` being number i, and none without postings. Neither synced nor atomic."""
+def write(path: Path, names: Iterable[str], part: Postings) -> None:
+    """Write words and postings, the i-th word being number i, and none without postings. Neither synced nor atomic."""
     text = "\n".join(names).encode()
     with path.open("wb") as file:
         sizes = len(part.ids), len(part.terms), len(part.places), part.counts.itemsize, len(text)
@@ -28,10 +29,11 @@ def write(path: Path, names: list[str], part: Postings) -> None:
         file.write(text)
 
 
-def read(path: Path) -> tuple[list[str], Postings]:
-    """The words and postings that `write` wrote. Nothing in the file is executed, and no place in it is trusted.
+def read(path: Path) -> tuple[dict[str, int], Postings]:
+    """The number of each word and the postings, as `write` wrote them.
 
-    What it cannot tell is whether numbers in their range are the right ones: see `ctxproc.memory.cache`.
+    Nothing in the file is executed, and no place in it is trusted. What it cannot tell is whether numbers in their
+    range are the right ones: see `ctxproc.memory.cache`.
 
     Raises:
         ValueError: it is no such file, or not whole, or its numbers contradict each other.
@@ -44,22 +46,18 @@ def read(path: Path) -> tuple[list[str], Postings]:
     if len(data) != _HEADER.size + 12 * chunks + 8 * (terms + 1) + (4 + width) * postings + letters:
         raise ValueError(f"{path} is not whole")
     arrays, at = [], _HEADER.size
-    for kind, size in (
-        ("<i8", chunks),
-        ("<i8", terms + 1),
-        ("<i4", chunks),
-        ("<i4", postings),
-        (f"<u{width}", postings),
-    ):
+    types = ("<i8", chunks), ("<i8", terms + 1), ("<i4", chunks), ("<i4", postings), (f"<u{width}", postings)
+    for kind, size in types:
         stop = at + np.dtype(kind).itemsize * size
         arrays.append(data[at:stop].view(kind))
         at = stop
     ids, starts, lengths, places, counts = arrays
     names = data[at:].tobytes().decode().split("\n") if letters else []  # a UnicodeDecodeError is a ValueError
+    numbers = dict(zip(names, range(len(names)), strict=True))
     part = Postings(ids, lengths, np.arange(terms, dtype=np.int32), starts, places, counts)
-    if len(names) != terms or len(set(names)) != terms or not _sound(part):
+    if len(names) != terms or len(numbers) != terms or not _sound(part):
         raise ValueError(f"{path} is damaged")
-    return names, part
+    return numbers, part
 
 
 def _sound(part: Postings) -> bool:

@@ -129,7 +129,8 @@ def merged(parts: Sequence[Postings], renumbered: Numbers | None = None) -> Post
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     numbers = [part.terms if renumbered is None else renumbered[part.terms] for part in parts]
-    terms = np.unique(np.concatenate(numbers))
+    terms = np.sort(np.concatenate(numbers))
+    terms = terms[np.diff(terms, prepend=-1) > 0]
     runs = [np.searchsorted(terms, some) for some in numbers]
     sizes = np.zeros(len(terms), np.int64)
     for part, run in zip(parts, runs, strict=True):

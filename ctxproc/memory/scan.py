@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
 
@@ -69,8 +69,13 @@ def pieces(texts: Iterable[str], word: str = "") -> list[str]:
 def places(word: str, text: str) -> Iterator[tuple[int, int]]:
     """Where a word stands in a text, in any case: (start, end)."""
     if word:
-        forms = "".join(f"(?:{'|'.join(map(re.escape, _forms(character)))})" for character in word)
-        yield from (match.span() for match in re.finditer(forms, text))
+        yield from (match.span() for match in _any_case(word).finditer(text))
+
+
+@lru_cache(maxsize=256)
+def _any_case(word: str) -> re.Pattern[str]:
+    """Finds a word in any case."""
+    return re.compile("".join(f"(?:{'|'.join(map(re.escape, _forms(character)))})" for character in word))
 
 
 def scan(files: Iterable[Path], wanted: Sequence[str]) -> Scan:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,28 +19,22 @@ from ctxproc.document import Document
 from ctxproc.errors import LimitError, StoreError, UsageError
 from ctxproc.memory.base import (
     Action,
-    Change,
-    Changed,
-    Filed,
     Matrix,
     Model,
     Note,
     Owner,
-    Passage,
     Shelf,
-    State,
-    Store,
     now,
 )
-from ctxproc.memory.sqlite import documents, log, rows
-from ctxproc.memory.sqlite.check import check
+from ctxproc.memory.sqlite import documents, log, rows, shelves
+from ctxproc.memory.sqlite import vectors as vectors_
 from ctxproc.memory.sqlite.connections import Connections, shown
-from ctxproc.memory.sqlite.delta import changed
 from ctxproc.memory.sqlite.integrity import DamagedError, added
-from ctxproc.memory.sqlite.rows import SHELVES, Tally
+from ctxproc.memory.sqlite.reader import Reader
+from ctxproc.memory.sqlite.shelves import SHELVES, Tally
 
 
-class SqliteStore(Store):
+class SqliteStore(Reader):
     """A store in a file, which is made if it is not there, with mode 0600.
 
     Safe in several threads and processes at once; one process at a time writes, the others wait. Readers wait for
@@ -65,106 +60,6 @@ class SqliteStore(Store):
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Let go of the file. Any number of times."""
-        self._file.close()
-
-    # reading
-
-    def owners(self) -> list[Owner]:
-        """Everyone who has a passage or a document here, by names."""
-        with self._file.reading() as c:
-            return [owner for owner in rows.read_owners(c) if any(_has(c, owner, shelf) for shelf in SHELVES)]
-
-    def state(self, owner: Owner, shelf: Shelf) -> State:
-        """Generation and size of a shelf; (0, 0) of an owner who has nothing. Quick."""
-        with self._file.reading() as c:
-            of = rows.tally(c, owner, shelf)
-            return State(of.generation, of.count) if of else State(0, 0)
-
-    def passages(self, owner: Owner, shelf: Shelf, ids: Sequence[int] | None = None) -> list[Passage]:
-        """These passages in the order asked for; default: all, ascending by id. What is not the owner's is left out."""
-        with self._file.reading() as c:
-            of = rows.tally(c, owner, shelf)
-            if ids is not None:
-                wanted = [int(i) for i in ids]
-                found = rows.passage_rows(c, rows.shelf_of(owner, shelf), wanted)
-                known = {row[0]: rows.to_passage(row) for row in found}
-                return [known[i] for i in wanted if i in known]
-            if of is None:
-                return []
-            every = rows.ids_since(c, "passages", of.id, 0)
-            found = [row for batch in rows.batches(every) for row in rows.passage_rows(c, of.id, batch)]
-            if len(found) != of.count or added(row[-1] for row in found) != of.total:
-                raise DamagedError("passages are missing")
-            return [rows.to_passage(row) for row in found]
-
-    def changes(self, owner: Owner, passage: int | None = None, limit: int = 1000) -> list[Change]:
-        """The latest lines of the log, the last one first; of one passage, or of all."""
-        with self._file.reading() as c:
-            of = rows.tally(c, owner, "memory")
-            return log.read(c, of, passage, limit) if of else []
-
-    def filed(self, owner: Owner) -> list[Filed]:
-        """The documents of the library, by source."""
-        with self._file.reading() as c:
-            of = rows.tally(c, owner, "library")
-            return [documents.to_filed(row) for row in documents.read_rows(c, of)] if of else []
-
-    def document(self, owner: Owner, document: int) -> Document:
-        """A document as it was filed, byte map and pages included."""
-        with self._file.reading() as c:
-            of = rows.tally(c, owner, "library")
-            found = documents.read(c, of.id, int(document)) if of else None
-            if found is None:
-                raise UsageError(f"{owner.user} has no document {document}")
-            return found
-
-    def setting(self, owner: Owner, name: str) -> str:
-        """What was kept under this name by `set`; empty if nothing was."""
-        with self._file.reading() as c:
-            return str(rows.read_about(c, owner)["settings"].get(name, ""))
-
-    def model(self, owner: Owner) -> Model | None:
-        """The model of the owner's vectors; None before there are any."""
-        with self._file.reading() as c:
-            return rows.read_model(c, owner)
-
-    def manifest(self, owner: Owner, cache: str) -> tuple[int, str] | None:
-        """Generation and sha256 of a cache file, as `record` kept them; None if there is none."""
-        with self._file.reading() as c:
-            kept = rows.read_about(c, owner)["manifests"].get(cache)
-            return (int(kept[0]), str(kept[1])) if kept else None
-
-    def unembedded(self, owner: Owner, limit: int = 256) -> list[tuple[int, str]]:
-        """Passages of both shelves that have no vector: id and text, ascending."""
-        with self._file.reading() as c:
-            found: list[tuple[int, str]] = []
-            for shelf in SHELVES:
-                of = rows.tally(c, owner, shelf)
-                if of is None:
-                    continue
-                query = "SELECT id FROM bare WHERE shelf = ? ORDER BY id LIMIT ?"
-                ids = [i for (i,) in c.execute(query, (of.id, limit))]
-                if len(ids) != min(limit, of.count - of.vectors):
-                    raise DamagedError("the list of passages without a vector is not complete")
-                found += [(row[0], row[4]) for row in rows.passage_rows(c, of.id, ids)]
-            return sorted(found)[:limit]
-
-    def changed_texts(self, owner: Owner, shelf: Shelf, since: int = 0) -> Changed:
-        """What an index of the texts lacks that has seen generation ``since``."""
-        return changed(self._file, owner, shelf, since, "passages")
-
-    def changed_vectors(self, owner: Owner, shelf: Shelf, since: int = 0) -> Changed:
-        """What an index of the vectors lacks that has seen generation ``since``."""
-        return changed(self._file, owner, shelf, since, "vectors")
-
-    def check(self) -> list[str]:
-        """Everything that is wrong with the store, one line each; empty where it is sound. Reads all of it."""
-        return check(self._file)
-
-    # writing
 
     def add(self, owner: Owner, notes: Sequence[Note], vectors: Matrix | None = None) -> list[int]:
         """Put notes on the memory shelf; their ids. ``vectors``, shape (notes, dimensions), are by the owner's model.
@@ -201,7 +96,7 @@ class SqliteStore(Store):
             old = found[0]
             new = rows.sealed((*old[:2], of.generation, old[3], text, *old[5:16], old[16] + 1))
             rows.bury(c, of, rows.TEXT, [(passage, old[2], None)])
-            rows.remove_vectors(c, of, [passage])
+            vectors_.remove(c, of, [passage])
             c.execute(
                 "UPDATE passages SET version = ?, text = ?, lines = ?, sum = ? WHERE id = ?",
                 (new[2], text, *new[16:], passage),
@@ -215,7 +110,7 @@ class SqliteStore(Store):
         """Note that these were recalled, on either shelf. Changes no generation and no log."""
         with self._file.writing() as c:
             for shelf in SHELVES:
-                of = rows.tally(c, owner, shelf)
+                of = shelves.tally(c, owner, shelf)
                 if of is None:
                     continue
                 old = rows.passage_rows(c, of.id, [int(i) for i in passages])
@@ -230,7 +125,7 @@ class SqliteStore(Store):
     def forget(self, owner: Owner, passages: Sequence[int]) -> None:
         """Remove notes, and their texts from the log: no table holds them afterwards. See also `purge`."""
         with self._file.writing() as c:
-            of = rows.tally(c, owner, "memory")
+            of = shelves.tally(c, owner, "memory")
             mine = rows.passage_rows(c, of.id, [int(i) for i in passages]) if of else []
             if not mine:
                 return
@@ -238,7 +133,7 @@ class SqliteStore(Store):
                 ids = [row[0] for row in mine]
                 log.erase(c, ids)
                 log.write(c, of, "forget", ((i, None) for i in ids))
-                rows.remove_passages(c, of, ids)
+                vectors_.remove_passages(c, of, ids)
 
     def purge(self) -> None:
         """Rewrite the store's files so that what was removed stands in no byte of them."""
@@ -259,6 +154,8 @@ class SqliteStore(Store):
             UsageError: the vectors are not the model's.
             LimitError: the owner would have more passages than the store allows.
         """
+        if vectors is not None and len(vectors) != len(chunks):
+            raise UsageError(f"{len(vectors)} vectors were given for {len(chunks)} chunks")
         with self._file.writing() as c:
             with _altered(c, owner, "library") as of:
                 old = documents.find(c, of, document.source)
@@ -267,14 +164,16 @@ class SqliteStore(Store):
                     of.write(c)
                 number, time = self._room(c, owner, len(chunks), 1), now()
                 documents.insert(c, of, number, document, len(chunks), size, modified, time)
-                new = documents.chunk_rows(number + 1, of, number, chunks, time)
-                self._insert(c, owner, of, new, vectors)
+                for start in range(0, len(chunks), rows.BATCH):
+                    some = slice(start, start + rows.BATCH)
+                    new = documents.chunk_rows(number + 1 + start, of, number, chunks[some], time)
+                    self._insert(c, owner, of, new, None if vectors is None else vectors[some])
             return number
 
     def drop(self, owner: Owner, sources: Sequence[str]) -> None:
         """Remove documents and their chunks from the library. Sources that are not there are left out."""
         with self._file.writing() as c:
-            of = rows.tally(c, owner, "library")
+            of = shelves.tally(c, owner, "library")
             found = [documents.find(c, of, source) for source in dict.fromkeys(sources)] if of else []
             if any(found):
                 with _altered(c, owner, "library") as of:
@@ -298,34 +197,34 @@ class SqliteStore(Store):
         if len(ids) != len(vectors):
             raise UsageError(f"{len(vectors)} vectors were given for {len(ids)} passages")
         with self._file.writing() as c:
-            known = rows.read_model(c, owner)
+            known = shelves.read_model(c, owner)
             if known is not None and known.fingerprint != model.fingerprint:
                 raise StoreError(
                     f"the vectors of {owner.user} in {shown(self.path)} are by {known.name}, not by {model.name}: "
-                    f"run: ctxproc memory reembed --memory {shown(self.path)} --user {owner.user}"
+                    f"run: ctxproc memory reembed --memory {quote(shown(self.path))} --user {quote(owner.user)}"
                 )
             if known is None:
                 _settle(c, owner)
-                rows.write_about(c, owner, {**rows.read_about(c, owner), "model": asdict(model)})
+                shelves.write_about(c, owner, {**shelves.read_about(c, owner), "model": asdict(model)})
             places = {int(i): place for place, i in enumerate(ids)}
             for shelf in SHELVES:
-                mine = [row[0] for row in rows.passage_rows(c, rows.shelf_of(owner, shelf), list(places))]
+                mine = [row[0] for row in rows.passage_rows(c, shelves.shelf_of(owner, shelf), list(places))]
                 if mine:
                     with _altered(c, owner, shelf) as of:
-                        rows.remove_vectors(c, of, mine)
+                        vectors_.remove(c, of, mine)
                         c.executemany("DELETE FROM bare WHERE id = ?", [(i,) for i in mine])
                         self._embed(c, owner, of, mine, vectors[[places[i] for i in mine]])
 
     def strip(self, owner: Owner) -> None:
         """Remove all vectors and the model, so that another one may embed."""
         with self._file.writing() as c:
-            if rows.read_model(c, owner) is None:
+            if shelves.read_model(c, owner) is None:
                 return
-            rows.write_about(c, owner, {**rows.read_about(c, owner), "model": None})
+            shelves.write_about(c, owner, {**shelves.read_about(c, owner), "model": None})
             for shelf in SHELVES:
                 with _altered(c, owner, shelf) as of:
                     for ids in rows.batches(rows.ids_since(c, "vectors", of.id, 0)):
-                        rows.remove_vectors(c, of, ids)
+                        vectors_.remove(c, of, ids)
                         c.executemany("INSERT INTO bare VALUES (?, ?)", [(of.id, i) for i in ids])
 
     # parts of writing
@@ -336,13 +235,13 @@ class SqliteStore(Store):
         Raises:
             LimitError: the owner would have too many passages.
         """
-        tallies = [rows.tally(c, owner, shelf) for shelf in SHELVES]
+        tallies = [shelves.tally(c, owner, shelf) for shelf in SHELVES]
         there = sum(of.count for of in tallies if of)
         if there + passages > self.limit:
             raise LimitError(
                 f"{owner.user} has {there} passages in {shown(self.path)}; {passages} more would exceed {self.limit}"
             )
-        meta = rows.read_meta(c)
+        meta = shelves.read_meta(c)
         first = meta.last + 1
         meta.last += passages + documents
         meta.write(c)
@@ -364,36 +263,30 @@ class SqliteStore(Store):
         if vectors is None:
             c.executemany("INSERT INTO bare VALUES (?, ?)", [(of.id, i) for i in ids])
             return
-        model = rows.read_model(c, owner)
+        model = shelves.read_model(c, owner)
         if model is None:
             raise UsageError("vectors need a model: say which with `embed`")
         if vectors.shape != (len(ids), model.dimensions) or not np.isfinite(vectors).all():
             raise UsageError(f"{len(ids)} vectors of {model.dimensions} finite numbers were expected")
-        rows.insert_vectors(c, of, ids, vectors, rows.read_meta(c).half)
+        vectors_.insert(c, of, ids, vectors, shelves.read_meta(c).half)
 
     def _keep(self, owner: Owner, where: str, name: str, value: Any) -> None:  # noqa: ANN401  (JSON)
         """Keep a value in what is told of an owner."""
         with self._file.writing() as c:
             _settle(c, owner)
-            about = rows.read_about(c, owner)
+            about = shelves.read_about(c, owner)
             about[where][name] = value
-            rows.write_about(c, owner, about)
-
-
-def _has(c: sqlite3.Connection, owner: Owner, shelf: Shelf) -> bool:
-    """Whether anything is on a shelf."""
-    of = rows.tally(c, owner, shelf)
-    return of is not None and of.count + of.documents > 0
+            shelves.write_about(c, owner, about)
 
 
 def _settle(c: sqlite3.Connection, owner: Owner) -> None:
     """Give an owner who was never seen two empty shelves."""
-    if rows.find_owner(c, owner) is not None:
+    if shelves.find_owner(c, owner) is not None:
         return
-    rows.write_about(c, owner, rows.read_about(c, owner))
+    shelves.write_about(c, owner, shelves.read_about(c, owner))
     for shelf in SHELVES:
-        Tally(rows.shelf_of(owner, shelf), rows.owner_number(owner)).write(c)
-    meta = rows.read_meta(c)
+        Tally(shelves.shelf_of(owner, shelf), shelves.owner_number(owner)).write(c)
+    meta = shelves.read_meta(c)
     meta.owners += 1
     meta.write(c)
 
@@ -402,7 +295,7 @@ def _settle(c: sqlite3.Connection, owner: Owner) -> None:
 def _altered(c: sqlite3.Connection, owner: Owner, shelf: Shelf) -> Iterator[Tally]:
     """The tally of a shelf in its next generation, which is written at the end."""
     _settle(c, owner)
-    of = rows.tally(c, owner, shelf)
+    of = shelves.tally(c, owner, shelf)
     if of is None:
         raise DamagedError("an owner has lost a shelf")
     of.generation += 1

@@ -79,7 +79,7 @@ class Stored:
         self._corpora: dict[Shelf, tuple[int, Corpus]] = {}
         self._lock = threading.RLock()
         if "\0" in str(path):
-            raise UsageError(f"{ascii(str(path))} is no path: it holds a NUL character")
+            raise UsageError(f"{str(path)!a} is no path: it holds a NUL character")
         self.store = SqliteStore(path, limit=settings.limits.memories)
 
     @property
@@ -123,9 +123,8 @@ class Stored:
         if k < 1 or not self.store.state(self.owner, shelf).count:
             return []
         wanted = self.filter() if where is None else where
-        with self._lock:
-            corpus = self.corpus(shelf)
-            hits = corpus.select(query, k, self._searchers, self._fusion, self._scorers, wanted, retrieval.depth)
+        corpus = self.corpus(shelf)
+        hits = corpus.select(query, k, self._searchers, self._fusion, self._scorers, wanted, retrieval.depth)
         ids = [int(corpus.ids[hit.index]) for hit in hits]
         found = {passage.id: passage for passage in self.store.passages(self.owner, shelf, ids)}
         pairs = ((hit, found[one]) for hit, one in zip(hits, ids, strict=True) if one in found)

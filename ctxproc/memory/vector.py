@@ -58,13 +58,17 @@ class VectorIndex:
         kind: ``flat``, ``hnsw``, ``ivf``, or ``auto``, which chooses by the number of vectors.
         device: ``cpu``, ``cuda``, or ``auto``, a GPU where FAISS has one.
 
+    Attributes:
+        dimensions: as given, or of the first vector.
+        asked: the kind as given.
+
     Raises:
         UsageError: there is no such kind or device, or FAISS is needed for it and is not here.
     """
 
     def __init__(self, dimensions: int = 0, kind: str = "auto", device: str = "auto") -> None:
         vector_frozen.check(kind, device)
-        self._asked, self._device = kind, device
+        self.asked, self._device = kind, device
         self._lock = threading.RLock()
         self._begin(Room(dimensions))
 
@@ -113,6 +117,12 @@ class VectorIndex:
         """Recall@10 within the frozen part, as measured when it was made; 1.0 where all is read."""
         structure = self._state.frozen.structure
         return structure.recall if structure else 1.0
+
+    @property
+    def depth(self) -> int:
+        """How much of its structure a search reads: candidates of a graph, lists; 0 where all is read."""
+        structure = self._state.frozen.structure
+        return structure.depth if structure else 0
 
     def __len__(self) -> int:
         return self._state.count
@@ -176,6 +186,8 @@ class VectorIndex:
         asked = checked([0], np.asarray(query)[None], self.dimensions)[1][0]
         found = []
         for part, best in ((state.frozen.part, state.frozen.best), (state.tail, state.tail.best)):
+            if not part.count:
+                continue
             rows = best(asked, k, metric, None if wanted is None else part.living(wanted))
             found.append((part.ids[rows], exact(part.vectors[rows], asked, metric)))
         numbers, scores = (np.concatenate(column) for column in zip(*found, strict=True))
@@ -206,9 +218,9 @@ class VectorIndex:
         structure = state.frozen.structure
         about: dict[str, str | int | float] = {
             "kind": self.kind,
-            "asked": self._asked,
+            "asked": self.asked,
             "recall": self.recall,
-            "depth": structure.depth if structure else 0,
+            "depth": self.depth,
             "beside": state.beside,
         }
         kept = {f"structure.{name}": array for name, array in (structure.arrays() if structure else {}).items()}
@@ -263,5 +275,5 @@ class VectorIndex:
 
     def _freeze(self, room: Room) -> None:
         """Let these rows be all there is."""
-        frozen, self._room = vector_frozen.freeze(room, self._asked, self._device)
+        frozen, self._room = vector_frozen.freeze(room, self.asked, self._device)
         self._state = _State(frozen, self._room.part(), self._room.count)

@@ -19,7 +19,7 @@ from ctxproc.memory.vector_part import ZERO, Floats, Metric, Part, Room, unit
 KINDS = ("auto", "flat", "hnsw", "ivf")
 
 MANY = 50_000
-"""More vectors than these get a structure: reading all takes some 10 ms here, and more in proportion."""
+"""More vectors than these get a structure: reading all of these, at 384 dimensions, takes 3 ms of a core here."""
 
 TOO_MANY = 200_000
 """More than these get lists and no graph, which would take minutes to make."""
@@ -44,12 +44,19 @@ class Frozen:
         return self.structure.kind if self.structure else "flat"
 
     def best(self, query: Floats, k: int, metric: Metric, among: Ids | None) -> Ids:
-        """As `Part.best`; through the structure, where it would find enough and all may be found."""
-        if self.structure and among is None and 20 * k < self.part.count and _direction_tells(query, metric):
-            rows = self.structure.near(self.part, unit(query), k + 10)
-            if len(rows) >= k:
-                return rows
-        return self.part.best(query, k, metric, among)
+        """As `Part.best`; through the structure, if all may be found and not too much near the query was removed.
+
+        Of twice as many rows as are asked for, half may have been removed. Where more were, all that is left is read: a
+        structure whose nearest rows are gone would give others than the next ones.
+        """
+        part = self.part
+        ask = (k + 10) * (1 if part.count == len(part.ids) else 2)
+        if self.structure and among is None and 20 * k < part.count and _direction_tells(query, metric):
+            rows = self.structure.near(part.vectors, unit(query), ask)
+            alive = part.alive[rows]
+            if np.count_nonzero(alive[:ask]) >= k:
+                return rows[alive]
+        return part.best(query, k, metric, among)
 
 
 def _direction_tells(query: Floats, metric: Metric) -> bool:
@@ -98,14 +105,16 @@ def _over(part: Part, kind: str) -> Frozen:
     if kind == "hnsw":
         graph = HNSW.make(part.vectors)
         part = Part(part.ids, graph.held, part.lengths, part.alive)
-        return Frozen(part, graph if deepened(graph, part) else None)
+        return Frozen(part, graph if deepened(graph, part.vectors) else None)
     lists, order = IVF.make(part.vectors)
     part = Part(part.ids[order], part.vectors, part.lengths[order], part.alive)
-    return Frozen(part, lists if deepened(lists, part) else None)
+    return Frozen(part, lists if deepened(lists, part.vectors) else None)
 
 
 def load(kind: str, part: Part, arrays: Mapping[str, NDArray[Any]], device: str) -> Frozen:
-    """A frozen part from what a file kept.
+    """A frozen part from what a file kept; of a structure on a GPU, nothing.
+
+    Without the structure, or without FAISS for a graph, all is read.
 
     Raises:
         ValueError: the arrays are not of a structure over these rows.
@@ -113,10 +122,10 @@ def load(kind: str, part: Part, arrays: Mapping[str, NDArray[Any]], device: str)
     if device != "cpu" and on_gpu() and len(part.ids):
         suited = bool((np.abs(part.lengths - 1) < UNIT).all())
         return Frozen(part, vector_gpu.over(kind, part) if suited else None)
-    if kind == "hnsw":
+    if kind == "hnsw" and "graph" in arrays and _faiss():
         graph = HNSW.load(part.vectors, arrays)
         return Frozen(Part(part.ids, graph.held, part.lengths, part.alive), graph)
-    return Frozen(part, IVF.load(part.vectors, arrays) if kind == "ivf" else None)
+    return Frozen(part, IVF.load(part.vectors, arrays) if kind == "ivf" and "starts" in arrays else None)
 
 
 def on_gpu() -> bool:

@@ -36,7 +36,7 @@ def over(kind: str, part: Part) -> Structure | None:
             structure = _Graph(part.vectors)
         else:
             return _Flat(part)
-        return structure if deepened(structure, part) else None
+        return structure if deepened(structure, part.vectors) else None
     except RuntimeError:  # what FAISS makes of a full GPU
         return None
 
@@ -49,9 +49,10 @@ class _OnGpu(Structure):
         self._lock = threading.Lock()
 
     def _search(self, query: Floats, k: int) -> tuple[Floats, Ids]:
-        """Scores and rows, the best first, dead ones among them."""
+        """Scores and rows, the best first."""
+        k = min(k, DEEPEST, self._index.ntotal)
         with self._lock:
-            scores, rows = self._index.search(query[None], min(k, DEEPEST, self._index.ntotal), params=self._depth(k))
+            scores, rows = self._index.search(query[None], k, params=self._depth(k))
         found = rows[0] >= 0
         return scores[0][found], rows[0][found]
 
@@ -59,15 +60,9 @@ class _OnGpu(Structure):
         """FAISS's parameters of a search; None where it has none."""
         return None
 
-    def near(self, part: Part, query: Floats, k: int) -> Ids:
-        """The first ``k`` that live; asks for more and more until there are as many."""
-        ask = k
-        while True:
-            _, rows = self._search(query, ask)
-            alive: Ids = rows[part.alive[rows]][:k]
-            if len(alive) == k or ask >= min(DEEPEST, len(part.ids)):
-                return alive
-            ask *= 2
+    def near(self, vectors: Matrix, query: Floats, k: int) -> Ids:
+        """What FAISS finds."""
+        return self._search(query, k)[1]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Nothing: it is made anew from the vectors."""
@@ -88,16 +83,12 @@ class _Flat(_OnGpu):
         spread = float(np.abs(part.lengths - 1).max(initial=0.0))
         self._slack = 4 * spread + (part.vectors.shape[1] + 8) * 2.0**-22
 
-    def near(self, part: Part, query: Floats, k: int) -> Ids:
+    def near(self, vectors: Matrix, query: Floats, k: int) -> Ids:
         """The ``k`` best and all that lengths or rounding could bring among them; none where they are too many."""
         scores, rows = self._search(query, 2 * k)
-        alive = part.alive[rows]
-        kept = scores[alive]
-        whole = len(rows) == len(part.ids)
-        if len(kept) < k or not (whole or scores[-1] < kept[k - 1] - self._slack):
-            return np.empty(0, dtype=np.int64)
-        living: Ids = rows[alive]
-        return living
+        if len(rows) == len(vectors) or (len(rows) > k and scores[-1] < scores[k - 1] - self._slack):
+            return rows
+        return np.empty(0, dtype=np.int64)
 
 
 class _Lists(_OnGpu):

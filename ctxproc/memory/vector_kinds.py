@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctxproc.memory.base import Ids, Matrix
-from ctxproc.memory.vector_part import Floats, Part
+from ctxproc.memory.vector_part import Floats, dots
 
 Kind = Literal["flat", "hnsw", "ivf"]
 
@@ -32,7 +32,9 @@ BLOCK = 65536
 
 
 class Structure(ABC):
-    """Over the frozen vectors of an index, which it knows by their rows. Threads may search at the same time.
+    """Over the frozen vectors of an index, which it knows by their rows; of removed ones it does not know that they are.
+
+    Threads may search at the same time.
 
     Attributes:
         kind: which.
@@ -47,8 +49,8 @@ class Structure(ABC):
     depths: Sequence[int] = ()
 
     @abstractmethod
-    def near(self, part: Part, query: Floats, k: int) -> Ids:
-        """Living rows near a query of length 1: the ``k`` nearest of those it comes upon."""
+    def near(self, vectors: Matrix, query: Floats, k: int) -> Ids:
+        """Rows near a query of length 1: the ``k`` nearest of those it comes upon, and perhaps more after them."""
 
     @abstractmethod
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -109,12 +111,9 @@ class HNSW(Structure):
         """FAISS's copy of the vectors, so that no other need be kept."""
         return np.asarray(_Held(self))
 
-    def near(self, part: Part, query: Floats, k: int) -> Ids:
-        """By a walk through the graph; rows that were removed are walked over and not found."""
-        faiss = library()
-        alive = None if part.count == len(part.ids) else np.packbits(part.alive, bitorder="little")
-        chosen = {} if alive is None else {"sel": faiss.IDSelectorBitmap(alive)}
-        parameters = faiss.SearchParametersHNSW(efSearch=max(self.depth, 2 * k), **chosen)
+    def near(self, vectors: Matrix, query: Floats, k: int) -> Ids:
+        """By a walk through the graph."""
+        parameters = library().SearchParametersHNSW(efSearch=max(self.depth, 2 * k))
         rows: Ids = self._index.search(query[None], k, params=parameters)[1][0]
         return rows[rows >= 0]
 
@@ -142,7 +141,7 @@ class IVF(Structure):
     """Vectors in lists by the nearest of some centroids; ``depth`` is the number of lists a search reads (nprobe).
 
     FAISS finds the centroids, by k-means on a sample. The rows of the frozen part lie in the order of the lists, so that
-    there is no second copy of them and a file of them can be mapped; a list is searched by a matrix product.
+    there is no second copy of them and a file of them can be mapped; a list is searched as any rows are.
 
     Source: Jegou, Douze and Schmid 2011, "Product Quantization for Nearest Neighbor Search", section IV; as FAISS's
     IndexIVFFlat, spherical k-means.
@@ -153,7 +152,8 @@ class IVF(Structure):
     def __init__(self, centroids: Matrix, starts: Ids) -> None:
         self._centroids = centroids
         self._starts = starts
-        self.depths = [p for p in (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128) if p <= len(centroids) / 2]
+        depths = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+        self.depths = [depth for depth in depths if depth <= len(centroids) / 3]
 
     @classmethod
     def make(cls, vectors: Matrix) -> tuple[IVF, Ids]:
@@ -185,7 +185,7 @@ class IVF(Structure):
             raise ValueError("not the lists of these vectors")
         return cls(centroids, starts)
 
-    def near(self, part: Part, query: Floats, k: int) -> Ids:
+    def near(self, vectors: Matrix, query: Floats, k: int) -> Ids:
         """From the lists whose centroids are nearest; more than ``depth`` of them where they hold too few rows."""
         similar = self._centroids @ query
         lists = np.argpartition(-similar, min(self.depth, len(similar) - 1))[: self.depth]
@@ -195,10 +195,7 @@ class IVF(Structure):
             lists = order[: np.searchsorted(sizes, 2 * k) + 1]
         spans = [(int(self._starts[i]), int(self._starts[i + 1])) for i in lists]
         rows = np.concatenate([np.arange(start, end) for start, end in spans])
-        scores = np.concatenate([part.vectors[start:end] @ query for start, end in spans])
-        if part.count < len(part.ids):
-            alive = part.alive[rows]
-            rows, scores = rows[alive], scores[alive]
+        scores = np.concatenate([dots(vectors[start:end], query) for start, end in spans])
         return rows if len(rows) <= k else rows[np.argpartition(-scores, k - 1)[:k]]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -211,22 +208,22 @@ def lists_for(count: int) -> int:
     return min(count, 1 << round(math.log2(2 * count**0.5)))
 
 
-def deepened(structure: Structure, part: Part) -> bool:
+def deepened(structure: Structure, vectors: Matrix) -> bool:
     """Set the least depth at which recall@10 is at least `RECALL`, and tell whether there is one.
 
     The queries are stored vectors, each with half of another one added: near what is stored, but not on it, as a
     question is. Vectors as near as the tenth count as found, whichever of them were.
     """
     rng = np.random.default_rng(0)
-    one, other = rng.integers(0, len(part.ids), (2, QUERIES))
-    queries = part.vectors[one] + part.vectors[other] / 2
+    one, other = rng.integers(0, len(vectors), (2, QUERIES))
+    queries = vectors[one] + vectors[other] / 2
     queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-6)
-    k = min(10, len(part.ids))
-    tenth = _tenth(part.vectors, queries, k)
+    k = min(10, len(vectors))
+    tenth = _tenth(vectors, queries, k)
     for depth in structure.depths:
         structure.depth, found = depth, 0
         for query, least in zip(queries, tenth, strict=True):
-            scores = part.vectors[structure.near(part, query, k)] @ query
+            scores = vectors[structure.near(vectors, query, k)] @ query
             found += min(k, int(np.count_nonzero(scores >= least - 1e-6)))
         structure.recall = found / (k * QUERIES)
         if structure.recall >= RECALL:

@@ -7,11 +7,13 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from corpora import corpus_of
 
 import ctxproc.catalogue
 from ctxproc import ScriptedLLM
 from ctxproc.ask import Library
+from ctxproc.cli.catalogues import criteria
 from ctxproc.config import resolve
 from ctxproc.document import Document
 from ctxproc.errors import ConfigError, UnknownNameError
@@ -116,6 +118,13 @@ def test_entry_points_are_listed_and_imported_only_when_named(own: str, monkeypa
         catalogue.get("broken")
     with pytest.raises(UnknownNameError, match=r"there are: bm25, broken, .*longest"):
         catalogue.get("largest")
+
+
+def test_what_cannot_be_imported_is_told_and_the_others_are_listed(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, longest=f"{own}.ways:Longest", broken=f"{own}.broken:X")
+    listed = CliRunner().invoke(criteria)
+    assert listed.exit_code == 0 and "\nlongest       The longest chunks.\n    least = 0\n" in listed.stdout
+    assert listed.stderr.startswith("ctxproc: criterion broken cannot be imported: ") and listed.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

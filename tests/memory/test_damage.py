@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,6 +19,7 @@ from oracle import MODEL, chunks_of, fast_folder
 from ctxproc import Document
 from ctxproc.errors import StoreError, UsageError
 from ctxproc.memory.base import Note, Owner
+from ctxproc.memory.sqlite import mark
 from ctxproc.memory.store import SqliteStore
 
 PAGE = 8192
@@ -196,6 +200,75 @@ def test_a_row_that_vanishes_from_its_table_is_missed(sound: tuple[bytes, Answer
             assert assert_right_or_refused(path, right, deletion), deletion
             with SqliteStore(path) as store:
                 assert store.check(), deletion
+
+
+# the write-ahead log
+
+
+def crash_while_reading(path: Path) -> None:
+    """Write beside a reader, so that the log cannot be emptied, and be killed."""
+    store = SqliteStore(path)
+    store.add(ANN, [Note(f"before {i}") for i in range(3)])
+    with sqlite3.connect(path, isolation_level=None) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM passages").fetchall()
+        for i in range(3):
+            store.add(ANN, [Note(f"beside {i}")])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_damage_to_a_log_that_matters_is_noticed() -> None:
+    script = f"import sys; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}\n"
+    script += "from pathlib import Path; import test_damage; test_damage.crash_while_reading(Path(sys.argv[1]))"
+    with fast_folder() as folder:
+        path = folder / "m.ctxproc"
+        ended = subprocess.run([sys.executable, "-c", script, str(path)], timeout=60)
+        assert ended.returncode == -signal.SIGKILL
+        files = {name: (folder / name).read_bytes() for name in ("m.ctxproc", "m.ctxproc-wal", "m.ctxproc-mark")}
+        log = files["m.ctxproc-wal"]
+        dice, noticed = random.Random(2), 0
+        cuts = [log[:length] for length in (0, 1, 32, len(log) // 2, len(log) - 1)]
+        used = [at for at, byte in enumerate(log) if byte]
+        flips = [log[:at] + bytes([log[at] ^ 1 << dice.randrange(8)]) + log[at + 1 :] for at in dice.sample(used, 100)]
+        for damaged in [None, log, *cuts, *flips]:
+            for name, raw in files.items():
+                (folder / name).write_bytes(raw)
+            (folder / "m.ctxproc-shm").unlink(missing_ok=True)
+            (folder / "m.ctxproc-wal").unlink()
+            if damaged is not None:
+                (folder / "m.ctxproc-wal").write_bytes(damaged)
+            try:
+                with SqliteStore(path) as store:
+                    texts = [passage.text for passage in store.passages(ANN, "memory")]
+                assert texts == [f"before {i}" for i in range(3)] + [f"beside {i}" for i in range(3)]
+            except StoreError as error:
+                assert "m.ctxproc-mark" in str(error) or "doctor" in str(error)
+                assert damaged != log
+                noticed += 1
+        assert noticed > 80
+
+
+def test_a_mark_that_is_damaged_or_old_does_no_harm() -> None:
+    with fast_folder() as folder:
+        path = folder / "m.ctxproc"
+        with SqliteStore(path) as store:
+            store.add(ANN, [Note("x")])
+        for raw in (b"", b"\0" * 16, b"\xff" * 16, random.Random(0).randbytes(16), b"\xff" * 99):
+            (folder / "m.ctxproc-mark").write_bytes(raw)
+            with SqliteStore(path) as store:
+                assert len(store.passages(ANN, "memory")) == 1
+        mark.write(path, 10**6)
+        with pytest.raises(StoreError, match="-mark"):
+            SqliteStore(path)
+        (folder / "m.ctxproc-mark").unlink()
+        with SqliteStore(path) as store:
+            changed = store.changed_texts(ANN, "memory")
+            store.add(ANN, [Note("y")])
+            assert mark.read(path) == 2, "the log could not be emptied beside a reader"
+            list(changed.added)
+            store.add(ANN, [Note("z")])
+            assert mark.read(path) == 0
 
 
 if __name__ == "__main__":

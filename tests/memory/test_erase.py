@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from embedders import settings_of
-from test_memory import NOTES, memory_of, said
+from memories import NOTES, memory_of, said, settings_of
 
-from ctxproc.errors import UsageError
+from ctxproc.errors import StoreError, UsageError
 from ctxproc.llm.scripted import WordTokenizer
+from ctxproc.memory.doctor import examine
 from ctxproc.memory.intake import add
 
 SECRETS = (
@@ -75,6 +75,42 @@ def test_after_forgetting_no_byte_holds_it(tmp_path: Path, cache: Path, secret: 
     assert [str(item) for item in memory.recall("rivers", 1)] == [NOTES[3]]
     memory.close()
     assert holders(tmp_path, secret) == []
+
+
+def test_an_interrupted_forgetting_is_finished_by_the_next_or_by_the_doctor(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = memory_of(tmp_path, *NOTES)
+    memory.recall("dentist")
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    for finish in (lambda: memory.forget("nothing of it"), lambda: examine(memory.store.path, repair=True)):
+        memory.remember("Xylophonia comes again.")
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(memory.store, "purge", interrupted)
+            memory.forget("xylophonia")
+        assert not examine(memory.store.path).sound
+        finish()
+        assert examine(memory.store.path).sound and holders(tmp_path, "xylophonia") == []
+    assert said(memory) == [NOTES[0], *NOTES[2:]]
+
+
+def test_a_file_that_cannot_be_deleted_is_named_and_nothing_is_half_forgotten(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = memory_of(tmp_path, *NOTES)
+    (cache / "runs" / "it.jsonl").write_text("xylophonia")
+
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match=r"it\.jsonl cannot be deleted"):
+        patch.setattr(Path, "unlink", refused)
+        memory.forget("Xylophonia")
+    assert said(memory) == list(NOTES)
+    assert memory.forget("Xylophonia").clean and holders(cache, "xylophonia") == []
 
 
 def test_by_number_the_whole_text_is_forgotten(tmp_path: Path, cache: Path) -> None:

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from embedders import settings_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_memory import NOTES, memory_of, said
+from memories import NOTES, memory_of, said, settings_of
 
 from ctxproc.errors import UsageError
 from ctxproc.memory import exchange

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from embedders import WordEmbedder, settings_of
+from memories import WordEmbedder, settings_of
 
 from ctxproc import Library, Memory
 from ctxproc.chunk import split
@@ -115,6 +118,15 @@ def test_a_file_that_is_as_long_and_as_old_but_was_written_just_now_is_read_agai
     assert contents(memory) == {str(file): "The lamp is tan."}
 
 
+def test_a_file_of_another_time_or_length_is_read_again(tmp_path: Path) -> None:
+    memory, file = opened(tmp_path), tmp_path / "a.txt"
+    for text, age in (("The lamp is red.", 9000), ("The lamp is tan.", 8000), ("The lamp is brown.", 8000)):
+        file.write_text(text)
+        os.utime(file, (time.time() - age, 1_700_000_000 - age))
+        counts = add(memory.library, [file], WordTokenizer())
+        assert counts.added + counts.changed == 1 and contents(memory) == {str(file): text}
+
+
 def test_changed_documents_are_replaced_and_gone_ones_dropped_on_request(tmp_path: Path, folder: Path) -> None:
     memory = opened(tmp_path)
     add(memory.library, [folder], WordTokenizer())
@@ -166,20 +178,63 @@ def test_limits_are_kept(tmp_path: Path, folder: Path) -> None:
 
 
 def test_an_interrupted_run_is_taken_up_and_gives_the_same(tmp_path: Path, folder: Path) -> None:
-    for i in range(400):
-        (folder / f"{i}.txt").write_text(f"Document {i} speaks of lamp number {i * 7}.")
-    settle(*(folder / f"{i}.txt" for i in range(400)))
+    for i in range(10):
+        lamps = (
+            f"Lamp number {i * 50 + j} of house {i} is lit by keeper {j} at dusk, says the book." for j in range(50)
+        )
+        (folder / f"{i}.txt").write_text("\n\n".join(lamps))
+    settle(*(folder / f"{i}.txt" for i in range(10)))
+    fine = settings_of("chunk.tokens=20")
     with pytest.raises(KeyboardInterrupt):
-        add(opened(tmp_path, embedder=WordEmbedder(left=300)).library, [folder], WordTokenizer())
+        add(opened(tmp_path, fine, embedder=WordEmbedder(left=300)).library, [folder], WordTokenizer())
     rest = WordEmbedder()
-    memory = opened(tmp_path, embedder=rest)
-    assert add(memory.library, [folder], WordTokenizer()) == Counts(unchanged=403)
-    whole = opened(tmp_path / "whole")
+    memory = opened(tmp_path, fine, embedder=rest)
+    assert add(memory.library, [folder], WordTokenizer()) == Counts(unchanged=13)
+    whole = opened(tmp_path / "whole", fine)
     add(whole.library, [folder], WordTokenizer())
     total = memory.store.state(memory.owner, "library").count
-    assert len(rest.embedded) == total - 256
+    assert total > 500 and len(rest.embedded) == total - 256
     for query in ("lamp number 77", "Skerry Point", "tin"):
         one, other = ([(i.text, i.score) for i in m.library.search(query)] for m in (memory, whole))
+        assert one == other
+
+
+KILLED = """
+import os, signal, sys
+sys.path[:0] = sys.argv[4:]
+from test_intake import *
+from ctxproc.memory.sqlite import connections
+
+left = int(sys.argv[3])
+def step(name):
+    global left
+    left -= name == sys.argv[2]
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+connections.step = step
+add(opened(Path(sys.argv[1]), settings_of("chunk.tokens=20")).library, [Path(sys.argv[1], "books")], WordTokenizer())
+"""
+
+
+def test_a_killed_run_is_taken_up_and_gives_the_same(tmp_path: Path, folder: Path) -> None:
+    for i in range(12):
+        lamps = (
+            f"Lamp number {i * 50 + j} of house {i} is lit by keeper {j} at dusk, says the book." for j in range(50)
+        )
+        (folder / f"{i}.txt").write_text("\n\n".join(lamps))
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    for step, after in (("written", 0), ("begun", 4), ("committed", 3), ("written", 6), ("committed", 0)):
+        code = [sys.executable, "-c", KILLED, str(tmp_path), step, str(after), *paths]
+        done = subprocess.run(code, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    fine = settings_of("chunk.tokens=20")
+    memory, whole = opened(tmp_path, fine), opened(tmp_path / "whole", fine)
+    counts = add(memory.library, [folder], WordTokenizer())
+    assert counts.unchanged > 5 and counts.added + counts.changed + counts.unchanged == 15
+    add(whole.library, [folder], WordTokenizer())
+    assert contents(memory) == contents(whole) and memory.store.check() == []
+    for query in ("lamp number 77", "Skerry Point", "tin"):
+        one, other = ({(i.text, i.score) for i in m.library.search(query)} for m in (memory, whole))
         assert one == other
 
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
-from ctxproc.memory import lexical, postings
+from ctxproc.memory import lexical, lexical_file, postings
 from ctxproc.memory.lexical import LexicalIndex, Parameters, agrees
+from ctxproc.memory.postings import Postings
 from ctxproc.text import words
 
 SCRIPTS = (
@@ -127,6 +128,16 @@ def test_words_of_more_than_half_of_the_chunks_weigh_a_share_of_the_mean_weight(
     assert np.abs(index.scores("the") - plain.get_scores(["the"])).max() < 1e-9
 
 
+def test_a_mean_weight_that_is_zero_but_for_rounding_is_zero() -> None:
+    chunks_with = {"a": 4, "b": 6, "c": 10, "d": 22}  # of 23: the weights' arguments multiply to exactly 1
+    texts = [" ".join(word for word, n in chunks_with.items() if i < n) for i in range(23)]
+    plain = [math.log(23 - n + 0.5) - math.log(n + 0.5) for n in chunks_with.values()]
+    assert 0 < abs(math.fsum(plain)) < 1e-15
+    index = index_of(texts)
+    assert index.scores("d", Parameters(b=0))[21] == pytest.approx(0.25 * math.log(1 + 1.5 / 22.5))
+    assert agrees(index, texts, ["d"])
+
+
 def test_bm25_by_hand() -> None:
     texts = ["cat sat", "dog ran far", "bird flew", "fish swam", "ant hid"]
     idf, mean = np.log(5 - 1 + 0.5) - np.log(1.5), 11 / 5
@@ -186,6 +197,14 @@ def test_chunks_added_one_by_one_are_merged_into_few_parts() -> None:
         most = max(most, len(index._parts))
     assert most <= 8
     assert index.scores("w1 w2").tolist() == pytest.approx(index_of(texts).scores("w1 w2").tolist(), abs=1e-12)
+
+
+@pytest.mark.usefixtures("small")
+def test_equal_parts_beyond_the_limit_become_one() -> None:
+    index = LexicalIndex()
+    for i in range(5):
+        index.add([i], ["a lamp"])
+        assert len(index._parts) == (i + 1 if i < 4 else 1)
 
 
 @pytest.mark.parametrize("ids", [[1, 1], [3, 9], [1], [1, 2, 4]])
@@ -255,6 +274,47 @@ def test_a_turned_byte_is_refused_or_harmless(tmp_path: Path) -> None:
         else:
             assert len(ids) <= 3
     assert refused > (len(whole) - 64) / 2
+
+
+SOUND = {
+    "ids": [3, 5],
+    "lengths": [2, 1],
+    "terms": [0, 1],
+    "starts": [0, 2, 3],
+    "places": [0, 1, 0],
+    "counts": [1, 1, 1],
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        ({"counts": [0, 2, 1]}, ["a", "b"]),
+        ({"counts": [1, 1, 2]}, ["a", "b"]),
+        ({"lengths": [-1, 4]}, ["a", "b"]),
+        ({"ids": [5, 3]}, ["a", "b"]),
+        ({"ids": [5, 5]}, ["a", "b"]),
+        ({"places": [0, 2, 0]}, ["a", "b"]),
+        ({"places": [-1, 1, 0]}, ["a", "b"]),
+        ({"starts": [0, 3, 3]}, ["a", "b"]),
+        ({"starts": [1, 2, 3]}, ["a", "b"]),
+        ({"starts": [0, 1, 2]}, ["a", "b"]),
+        ({}, ["a", "a"]),
+        ({}, ["a"]),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(
+    wrong: dict[str, list[int]], names: list[str], tmp_path: Path
+) -> None:
+    types = {"ids": np.int64, "starts": np.int64, "counts": np.uint8}
+    for values, letters, refused in ((SOUND, ["a", "b"], False), (SOUND | wrong, names, True)):
+        arrays = {name: np.array(numbers, types.get(name, np.int32)) for name, numbers in values.items()}
+        lexical_file.write(tmp_path / "words", letters, Postings(**arrays))  # type: ignore[arg-type]
+        if refused:
+            with pytest.raises(ValueError, match="damaged"):
+                LexicalIndex.read(tmp_path / "words")
+        else:
+            assert LexicalIndex.read(tmp_path / "words").ids.tolist() == [3, 5]
 
 
 def test_agrees_tells_another_index_apart() -> None:

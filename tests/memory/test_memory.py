@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from embedders import WordEmbedder, settings_of
+from hostile import NAMES, NUMBERS, PATHS
+from memories import NOTES, WordEmbedder, memory_of, said, settings_of
 
 import ctxproc
 from ctxproc import Memory
@@ -19,27 +20,6 @@ from ctxproc.document import Document
 from ctxproc.errors import ConfigError, CtxprocError, LimitError, StoreError, UsageError
 from ctxproc.memory.base import Note
 from ctxproc.memory.corpus import Corpus
-
-NOTES = (
-    "I moved to Lyon in May.",
-    "My dentist is called Xylophonia Brandt-Quill.",
-    "The ferry to Skerry Point leaves at seven.",
-    "Lyon has two rivers, the Rhône and the Saône.",
-    "我的牙医叫王小明。",
-)
-
-
-def memory_of(path: Path, *notes: str, user: str = "alice", **values: object) -> Memory:
-    """A memory of these notes."""
-    values.setdefault("embedder", WordEmbedder())
-    memory = Memory(path / "me.ctxproc", user, **values)  # type: ignore[arg-type]
-    for note in notes:
-        memory.remember(note)
-    return memory
-
-
-def said(memory: Memory) -> list[str]:
-    return [item.text for item in memory.items()]
 
 
 def test_what_was_remembered_is_found_the_most_relevant_first(tmp_path: Path) -> None:
@@ -134,6 +114,60 @@ def test_forgetting_leaves_what_others_keep(tmp_path: Path) -> None:
     assert str(bob.recall("dentist", 1)[0]) == NOTES[1]
 
 
+def test_a_small_owner_beside_a_large_one_finds_what_it_would_find_alone(tmp_path: Path) -> None:
+    large = memory_of(tmp_path, user="alice")
+    large.remember_all(Note(f"My dentist of Lyon number {i} is called Otto Lind.") for i in range(3000))
+    large.recall("dentist")
+    small, alone = memory_of(tmp_path, *NOTES, user="bob"), memory_of(tmp_path / "alone", *NOTES, user="bob")
+    for query in ("Who is my dentist?", "Lyon", "Otto Lind", "牙医"):
+        found, expected = small.recall(query, 5), alone.recall(query, 5)
+        assert [(item.text, item.score) for item in found] == [(item.text, item.score) for item in expected]
+        assert len(found) == 5
+    assert len(large.recall("Otto Lind", 50)) == 50
+
+
+HOSTILE = """
+import sys
+sys.path.insert(0, sys.argv[3])
+from memories import WordEmbedder
+from ctxproc import Memory
+from ctxproc.memory.doctor import examine
+
+def use(path):
+    with Memory(path, "alice", embedder=WordEmbedder()) as memory:
+        memory.recall("ferry"); memory.items(); memory.log(); memory.diff(1); memory.edit(1, "x {x.__class__} {{7*7}}")
+        memory.revert(memory.log()[0].id); memory.export(path + ".jsonl"); memory.import_(path + ".jsonl")
+    examine(__import__("pathlib").Path(path))
+    with Memory(path, "alice", embedder=WordEmbedder()) as memory:
+        memory.forget("harmless")
+
+def watch(event, arguments):
+    if event in FORBIDDEN:
+        print("ran", event, arguments); sys.stdout.flush()
+        __import__("os")._exit(3)
+
+FORBIDDEN = {"pickle.find_class", "marshal.loads", "exec", "compile", "os.system", "subprocess.Popen", "socket.connect"}
+use(sys.argv[1])
+sys.addaudithook(watch)
+use(sys.argv[2])
+"""
+
+
+def test_nothing_in_a_hostile_memory_is_run(tmp_path: Path) -> None:
+    told = {"lc": 1, "type": "constructor", "id": ["os"][0], "__reduce__": "os.system", "py/object": "subprocess.Popen"}
+    for name in ("warm", "hostile"):
+        memory = memory_of(
+            tmp_path / name, "cos\nsystem\n(S'touch x'\ntR. ferry", "!!python/object/apply:os.system ['x']"
+        )
+        memory.remember("harmless ferry", speaker="$(touch x)", source="file:///etc/passwd", metadata=told)
+        memory.recall("ferry")
+        memory.close()
+    paths = [str(tmp_path / name / "me.ctxproc") for name in ("warm", "hostile")]
+    code = [sys.executable, "-c", HOSTILE, *paths, str(Path(__file__).parent)]
+    done = subprocess.run(code, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_a_missing_user_raises(tmp_path: Path) -> None:
     for user in ("", "  "):
         with pytest.raises(UsageError, match="name the user"):
@@ -164,10 +198,7 @@ def test_what_cannot_be_remembered_is_refused_and_nothing_is_kept(tmp_path: Path
     assert memory.count == 0
 
 
-ODD = (0, -1, 1 << 63, True, 1.0, "1", "../../etc/passwd", "1 OR 1=1", "\0", None, b"1")
-
-
-@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("odd", NUMBERS, ids=repr)
 def test_a_number_that_is_none_is_refused_everywhere(tmp_path: Path, odd: object) -> None:
     memory = memory_of(tmp_path, *NOTES)
     calls = [memory.get, memory.diff, memory.revert, lambda n: memory.edit(n, "y"), lambda n: memory.forget([n])]
@@ -175,9 +206,6 @@ def test_a_number_that_is_none_is_refused_everywhere(tmp_path: Path, odd: object
         with pytest.raises(UsageError):
             call(odd)  # type: ignore[operator]
     assert said(memory) == list(NOTES)
-
-
-PATHS = ("", ".", "/", "/dev/null/x", "a\0b", "x" * 300)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=repr)
@@ -198,7 +226,7 @@ def test_a_path_that_cannot_be_is_refused_everywhere_in_one_line(
 def test_no_name_of_a_user_becomes_a_path(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    for user in ("../../out", "/etc/x", "a/b", "..", "'; DROP TABLE passages; --", "C:\\x", "\x1b[2J"):
+    for user in NAMES:
         memory = memory_of(folder, f"lamp of {user}", user=user)
         assert [str(item) for item in memory.recall("lamp")] == [f"lamp of {user}"]
         memory.close()

@@ -158,7 +158,7 @@ def test_rescoring_fusing_and_filtering_are_settings(book: Path, tmp_path: Path)
         ("retrieval.rescore=[{mmr: {balance: 2}}]", ConfigError, "balance is from 0 to 1"),
         ("retrieval.rescore=[cross_encoder]", ModelError, "no model: name one"),
         ("retrieval.fuse=sum", UnknownNameError, "no fusion is called 'sum'; there are: rrf, weighted"),
-        ("retrieval.fuse={weighted: {cosine: 1}}", ConfigError, "give a weight to each of bm25"),
+        ("retrieval.fuse={weighted: {cosine: 1}}", ConfigError, "give a weight to bm25 as well"),
         ("retrieval.where={year: {'~': 1}}", UnknownNameError, "operator of a filter"),
         ("retrieval.since=yesterday", ConfigError, "since: a day or a time"),
         ("retrieval.rescore=['no.such:Thing']", ConfigError, "cannot be imported"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from ctxproc.memory.criteria import Hit, Scorer, Searcher, catalogue, criterion
 from ctxproc.text import words
 
 SEEDS = range(10)
+NAMES = ("forgetting", "rouge2", "cross_encoder")
 
 
 def scorer(name: str, **values: object) -> Scorer:
@@ -63,7 +66,7 @@ def aged(days: Sequence[float | None], recalls: Sequence[int], recalled: Sequenc
 
     def one(i: int, age: float | None) -> Passage:
         last = recalled[i]
-        told = TODAY - timedelta(days=age or 0.0)
+        told = TODAY - timedelta(days=1000.0 if age is None else age)  # a chunk's is when it was filed
         when = None if last is None else TODAY - timedelta(days=last)
         return passage(
             i, f"note {i}", told, kind="note" if age is not None else "chunk", recalls=recalls[i], recalled=when
@@ -232,6 +235,12 @@ def test_neighbours_add_the_continuation_behind_each_hit_and_stop_at_the_end_of_
     assert scorer("neighbours", after=0).score(corpus, "?", hits) == hits
 
 
+def test_neighbours_are_not_what_only_happens_to_stand_beside_a_chunk() -> None:
+    one, two = chunks_of("a0. ", "a1. ", "a2. "), chunks_of("b0. ", "b1. ")
+    for chunks in ([one[0], one[2]], [one[0], two[1]], [one[2], one[0]]):
+        assert scorer("neighbours").score(Corpus(chunks, Letters()), "?", [Hit(0, 0.9)]) == [Hit(0, 0.9)]
+
+
 def test_proof_retro_neighbours_are_the_nearest_by_distance_each_with_its_continuation() -> None:
     texts = [f"{text} " for text in random_texts(2, 20)]
     corpus = Corpus(chunks_of(*texts), Letters())
@@ -263,6 +272,9 @@ def test_a_cross_encoder_weighs_each_pair_as_the_model_itself_does(tmp_path: Pat
             return float(own(**tokenizer(query, texts[i], return_tensors="pt")).logits.sigmoid())
 
     hits = hits_of([0.9, 0.8, 0.7])
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["sentence_transformers"] = {"activation_fn": "torch.nn.modules.linear.Identity"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
     made = scorer("cross_encoder", model=str(tmp_path))
     assert_same(made.score(corpus_of(texts), query, hits), by_factor(hits, slow))
     assert made.score(corpus_of(texts), query, []) == []
@@ -417,10 +429,23 @@ def test_factors_multiply_so_that_their_order_does_not_matter(tmp_path: Path) ->
     for other in found[1:]:
         assert [hit.index for hit in other] == [hit.index for hit in found[0]]
         assert [hit.score for hit in other] == pytest.approx([hit.score for hit in found[0]])
-    best = found[0][0]
-    fused = best.shares["cosine"] + best.shares.get("bm25", 0.0)
-    factors = [best.shares[name] for name in ("forgetting", "rouge2", "cross_encoder")]
-    assert best.score == pytest.approx(fused * math.prod(factors))
+    fused = {hit.index: hit.score for hit in corpus.select(query, 12)}
+    products = {hit.index: fused[hit.index] * math.prod(hit.shares[name] for name in NAMES) for hit in found[0]}
+    highest = max(products.values())
+    expected = {index: product / highest * max(fused.values()) for index, product in products.items()}
+    assert {hit.index: hit.score for hit in found[0]} == pytest.approx(expected)
+    assert all(
+        fused[hit.index] == pytest.approx(hit.shares["cosine"] + hit.shares.get("bm25", 0.0)) for hit in found[0]
+    )
+
+
+def test_the_best_keeps_the_score_of_the_fusion_whatever_the_scorers_take_away() -> None:
+    corpus = aged([400.0, 500.0, 600.0], [0] * 3, [None] * 3)
+    fused = corpus.select("note", 3)
+    found = corpus.select("note", 3, rescore=[{"recency": {"half_life_days": 50}}])
+    assert [hit.index for hit in found] == [0, 1, 2] and found[0].score == fused[0].score
+    assert found[0].shares["recency"] == pytest.approx(2.0**-8)
+    assert found[2].score / found[0].score == pytest.approx(fused[2].score / fused[0].score * 2.0**-4)
 
 
 def test_scorers_see_as_many_candidates_as_asked_for_and_top_k_comes_last() -> None:
@@ -431,6 +456,26 @@ def test_scorers_see_as_many_candidates_as_asked_for_and_top_k_comes_last() -> N
     narrow = corpus.select("note", 3, search=["bm25"], rescore=["recency"], depth=5)
     assert {hit.index for hit in narrow} <= set(range(5))
     assert len(corpus.select("note", 30, search=["bm25"], rescore=["recency"], depth=5)) == 30
+
+
+@dataclass(frozen=True)
+class Doubling(Scorer):
+    """Gives every hit twice; tells how many it got."""
+
+    seen: list[int]
+
+    name: ClassVar[str] = "doubling"
+
+    def score(self, corpus: Corpus, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        self.seen.append(len(hits))
+        return [*hits, *hits]
+
+
+def test_no_scorer_gets_more_than_the_depth() -> None:
+    corpus = corpus_of([f"{letter} {'lamp ' * (i % 3 + 1)}" for i, letter in enumerate("abcdefghijklmnopqrst")])
+    seen: list[int] = []
+    corpus.select("qrst lamp", 2, rescore=[Doubling(seen), Doubling(seen)], depth=6)
+    assert seen == [6, 6]
 
 
 def test_a_searcher_cannot_rescore() -> None:

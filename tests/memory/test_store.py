@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -20,15 +20,17 @@ from oracle import MODEL, chunks_of, fast_folder
 from ctxproc import Chunk, Document
 from ctxproc.errors import LimitError, StoreError, UsageError
 from ctxproc.memory.base import LONGEST_NAME, Model, Note, Owner, State
-from ctxproc.memory.sqlite import rows, schema
+from ctxproc.memory.sqlite import rows, schema, shelves
+from ctxproc.memory.sqlite.turns import waiting, wanted
 from ctxproc.memory.store import SqliteStore
 
 ANN, BOB = Owner("ann"), Owner("bob")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return SqliteStore(tmp_path / "m.ctxproc")
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with SqliteStore(tmp_path / "m.ctxproc") as store:
+        yield store
 
 
 def line_of(action: Callable[[], object], kind: type[Exception] = StoreError) -> str:
@@ -180,6 +182,26 @@ def test_a_writer_that_waits_too_long_is_told_and_nothing_is_written(tmp_path: P
     assert store.add(ANN, [Note("z")]) == [2]
 
 
+def test_a_writer_gives_way_while_another_one_waits(tmp_path: Path) -> None:
+    assert not wanted(tmp_path) and not wanted(tmp_path / "missing")
+    with waiting(tmp_path), waiting(tmp_path):
+        assert wanted(tmp_path)
+        store = SqliteStore(tmp_path / "m.ctxproc")
+        store.add(ANN, [Note("x")])
+        assert os.path.getsize(f"{store.path}-wal") > 0, "the log is left to the one who waits"
+    store.add(ANN, [Note("y")])
+    assert os.path.getsize(f"{store.path}-wal") == 0
+    assert not wanted(tmp_path)
+
+
+def test_a_link_leads_to_the_same_store(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "m.ctxproc")
+    with SqliteStore(tmp_path / "link") as one, SqliteStore(tmp_path / "m.ctxproc") as other:
+        one.add(ANN, [Note("x")])
+        assert [p.text for p in other.passages(ANN, "memory")] == ["x"]
+    assert sorted(os.listdir(tmp_path)) == ["link", "m.ctxproc"]
+
+
 # what is kept
 
 
@@ -270,6 +292,34 @@ def test_a_full_memory_takes_nothing_more(tmp_path: Path, monkeypatch: pytest.Mo
     line_of(lambda: store.set(ANN, "k", "x" * 101), LimitError)
 
 
+def test_a_number_beyond_all_bounds_is_that_of_nothing(store: SqliteStore) -> None:
+    ids = store.add(ANN, [Note("a"), Note("b")])
+    for number in (0, -1, 2**62, 2**63, 2**64, 10**30, -(10**30)):
+        assert store.passages(ANN, "memory", [number, *ids])[0].text == "a"
+        assert store.changes(ANN, number) == []
+        line_of(lambda number=number: store.document(ANN, number), UsageError)  # type: ignore[misc]
+        line_of(lambda number=number: store.edit(ANN, number, "x"), UsageError)  # type: ignore[misc]
+        store.forget(ANN, [number])
+        store.embed(ANN, MODEL, [number], some(1))
+    assert len(store.changes(ANN, limit=10**30)) == len(store.unembedded(ANN, 10**30)) == 2
+    assert store.changes(ANN, limit=0) == store.changes(ANN, limit=-(10**30)) == []
+    assert list(store.changed_texts(ANN, "memory", 10**30).added) == []
+
+
+def test_a_document_of_many_chunks_is_put_and_taken_in_batches(store: SqliteStore) -> None:
+    document = Document.from_text("abcdefghij" * 1000, "a.txt")
+    chunks = chunks_of(document, 1)
+    store.embed(ANN, MODEL, [], some(0))
+    store.file(ANN, document, chunks, some(len(chunks)))
+    found = list(store.changed_vectors(ANN, "library").added)
+    assert np.array_equal(np.concatenate([vectors for _, vectors in found]), some(len(chunks)))
+    assert [len(ids) for ids, _ in found] == [4096, 4096, 1808]
+    assert "".join(passage.text for passage in store.passages(ANN, "library")) == document.text
+    line_of(lambda: store.file(ANN, document, chunks, some(4096)), UsageError)
+    store.drop(ANN, ["a.txt"])
+    assert store.state(ANN, "library") == State(2, 0) and store.check() == []
+
+
 def test_a_stream_is_one_view_and_writers_need_not_wait_for_it(store: SqliteStore) -> None:
     store.add(ANN, [Note(f"{i}") for i in range(rows.BATCH + 1)])
     changed = store.changed_texts(ANN, "memory")
@@ -342,7 +392,7 @@ def test_any_name_source_and_key_is_data(user: str, agent: str, session: str, so
 def test_owners_differ_where_any_name_differs() -> None:
     around = ["", "a", "b", "ab"]
     owners = [Owner(u, a, s) for u in ("a", "b", "ab") for a in around for s in around]
-    assert len({rows.owner_number(owner) for owner in owners}) == len(owners)
+    assert len({shelves.owner_number(owner) for owner in owners}) == len(owners)
     with pytest.raises(UsageError):
         Owner(" ")
     with pytest.raises(UsageError):
@@ -425,7 +475,9 @@ def test_of_what_was_forgotten_and_purged_no_byte_is_left_in_any_file(tmp_path: 
     assert traces(tmp_path, secret)
     store.forget(ANN, [*ids, 5])
     store.drop(ANN, [f"{secret}.txt"])
+    before = store.path.stat().st_size
     store.purge()
+    assert store.path.stat().st_size < before, "the room is given back"
     assert traces(tmp_path, secret) == [] and traces(tmp_path, "harmless 7")
     assert [(c.before, c.after) for c in store.changes(ANN, 5)] == [(None, None)] * 4
     assert store.state(ANN, "memory").count == 399 and store.check() == []

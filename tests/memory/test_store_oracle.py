@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import MODEL, Follower, Place, assert_same, chunks_of, fast_folder
@@ -36,7 +38,7 @@ steps = st.one_of(
     st.tuples(st.just("file"), st.tuples(st.sampled_from("abc"), st.text(max_size=40))),
     st.tuples(st.just("drop"), st.lists(st.sampled_from("abcd"), max_size=2)),
     st.tuples(st.just("set"), st.tuples(st.text(max_size=4), st.text(max_size=4))),
-    st.tuples(st.sampled_from(["strip", "follow", "reopen", "purge"]), st.none()),
+    st.tuples(st.sampled_from(["strip", "reopen", "purge"]), st.none()),
 )
 
 
@@ -83,23 +85,58 @@ def do(store: SqliteStore, owner: Owner, place: Place, what: str, detail: object
             store.purge()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(st.lists(st.tuples(st.sampled_from(OWNERS), steps), max_size=40))
-def test_a_store_gives_what_dictionaries_give_after_any_history(
-    history: list[tuple[Owner, tuple[str, object]]],
-) -> None:
+Step = tuple[Owner, tuple[str, object], bool]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.lists(st.tuples(st.sampled_from(OWNERS), steps, st.booleans()), max_size=40))
+def test_a_store_gives_what_dictionaries_give_whatever_is_written(history: list[Step]) -> None:
+    compare(history)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_store_gives_what_dictionaries_give_after_a_long_history(seed: int) -> None:
+    dice = random.Random(seed)
+
+    def some() -> list[int]:
+        return [dice.randrange(60) for _ in range(dice.randrange(1, 4))]
+
+    def text() -> str:
+        return "".join(dice.choices("ab \0é\u4e2d\U0001f600", k=dice.randrange(1, 30)))
+
+    def detail(what: str) -> object:
+        match what:
+            case "add":
+                return [Note(text(), metadata={"k": dice.random()}) for _ in range(dice.randrange(1, 5))]
+            case "edit":
+                return dice.randrange(60), text()
+            case "file":
+                return dice.choice("abc"), text() * 3
+            case "drop":
+                return [dice.choice("abcd")]
+            case "set":
+                return dice.choice("ab"), text()
+        return some()
+
+    kinds = ["add", "edit", "embed", "file", "forget"] * 4 + ["recall", "drop", "set", "strip", "reopen", "purge"]
+    whats = [dice.choice(kinds) for _ in range(150)]
+    compare([(dice.choice(OWNERS), (what, detail(what)), dice.random() < 0.4) for what in whats])
+
+
+def compare(history: list[Step]) -> None:
+    """Do all of it in a store and in dictionaries, and compare all that can be read after every step."""
     with fast_folder() as folder:
         store = SqliteStore(folder / "m.ctxproc")
         places = {owner: Place() for owner in OWNERS}
         followers = [Follower(owner, shelf) for owner in OWNERS for shelf in ("library", "memory")]
-        for step, (owner, (what, detail)) in enumerate(history):
+        for step, (owner, (what, detail), follow) in enumerate(history):
             if what == "reopen":
                 store.close()
                 store = SqliteStore(folder / "m.ctxproc")
             do(store, owner, places[owner], what, detail, step)
             assert_same(store, owner, places[owner])
-            if what == "follow":
-                for follower in followers[step % 2 :: 2]:
+            if follow:
+                for follower in followers[2 * OWNERS.index(owner) :][:2]:
                     follower.follow(store, places[follower.owner])
         for follower in followers:
             follower.follow(store, places[follower.owner])

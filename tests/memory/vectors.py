@@ -13,20 +13,15 @@ METRICS = ("cosine", "inner_product", "l2")
 def brute(
     ids: Ids, vectors: Matrix, query: NDArray[np.float32], k: int, metric: str, among: Ids | None = None
 ) -> tuple[list[int], list[float]]:
-    """Ids and scores of the ``k`` best, row by row in float64, rounded to float32; equals by id."""
-    scored = []
-    for number, vector in zip(ids.tolist(), vectors.astype(np.float64), strict=True):
-        asked = query.astype(np.float64)
-        if metric == "l2":
-            score = -np.sum((vector - asked) ** 2)
-        else:
-            score = np.sum(vector * asked)
-            if metric == "cosine":
-                size = np.sqrt(np.sum(vector**2)) * np.sqrt(np.sum(asked**2))
-                score = score / size if size > 0 else 0.0
-        if among is None or number in set(among.tolist()):
-            scored.append((-float(np.float32(score)), number))
-    scored.sort()
+    """Ids and scores of the ``k`` best, in float64, rounded to float32; equals by id."""
+    rows, asked = vectors.astype(np.float64), query.astype(np.float64)
+    scores = -np.sum((rows - asked) ** 2, axis=1) if metric == "l2" else np.sum(rows * asked, axis=1)
+    if metric == "cosine":
+        sizes, size = np.sqrt(np.sum(rows**2, axis=1)), np.sqrt(np.sum(asked**2))
+        zero = np.minimum(sizes, size) < 1e-30
+        scores = np.where(zero, 0, scores / np.where(zero, 1, sizes * size))
+    wanted = np.ones(len(ids), dtype=bool) if among is None else np.isin(ids, among)
+    scored = sorted(zip((-scores[wanted].astype(np.float32)).tolist(), ids[wanted].tolist(), strict=True))
     return [number for _, number in scored[: max(0, k)]], [-score for score, _ in scored[: max(0, k)]]
 
 

@@ -5,7 +5,7 @@ per corpus (an index, embeddings) it keeps there with `Corpus.once`, so a criter
 
 Searchers find candidates among all chunks; scorers re-rank what was found. A score after the fusion of the searchers is
 a relevance from 0 to 1, and scorers keep it there: most multiply it by a factor from 0 to 1, so that the order in which
-such scorers are named does not matter.
+such scorers are named does not matter. `Corpus.select` gives the best one its old score again, the others in proportion.
 """
 
 from __future__ import annotations

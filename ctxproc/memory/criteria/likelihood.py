@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ctxproc.errors import ModelError
 from ctxproc.measures import gain
-from ctxproc.memory.criteria.base import Hit, Reader, Scorer, weighed
+from ctxproc.memory.criteria.base import Hit, Scorer, weighed
 
 if TYPE_CHECKING:
     from ctxproc.memory.corpus import Corpus
+
+Words = Literal["question", "draft"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Likelihood(Scorer):
     "Improving Passage Retrieval with Zero-Shot Question Generation", section 2.2.
     """
 
-    words: Literal["question", "draft"] = "question"
+    words: Words = "question"
 
     name: ClassVar[str] = "likelihood"
     reads: ClassVar[bool] = True
@@ -44,7 +46,7 @@ class Likelihood(Scorer):
         Raises:
             ModelError: there is no model, or it gives no such likelihoods.
         """
-        log_p = likelihoods(self, corpus, hits)
+        log_p = likelihoods(self.name, self.words, corpus, hits)
         if not log_p:
             return list(hits)
         return weighed(hits, self.name, [odds(gain(having, log_p[-1])) for having in log_p[:-1]])
@@ -60,31 +62,26 @@ def checked_words(words: str) -> None:
         raise ValueError(f"words is question or draft, not {words!r}")
 
 
-def likelihoods(scorer: Scorer, corpus: Corpus, hits: Sequence[Hit]) -> list[float]:
-    """The mean log p per token of a scorer's ``words`` after each hit, and after no text; empty where there are none.
+def likelihoods(name: str, words: Words, corpus: Corpus, hits: Sequence[Hit]) -> list[float]:
+    """The mean log p per token of the words after each hit, and after no text; empty where there are no words or hits.
+
+    Args:
+        name: of the criterion that asks, for an error.
+        words: "question" or "draft".
+        corpus: with a language model.
+        hits: from which the draft is made.
 
     Raises:
         ModelError: there is no model, or it gives no such likelihoods.
     """
-    words = getattr(scorer, "words", "question")
-    reader = reading(scorer, corpus)
-    reader.check(words == "question")
+    if corpus.reader is None:
+        raise ModelError(f"criterion {name} asks the language model, and only `ctxproc ask` hands it one")
+    corpus.reader.check(words == "question")
     texts = [corpus.chunks[hit.index].text for hit in hits]
-    draft = reader.draft(texts) if texts and words == "draft" else ""
+    draft = corpus.reader.draft(texts) if texts and words == "draft" else ""
     if not texts or (words == "draft" and not draft):
         return []
-    return reader.likelihoods([*texts, ""], draft)
-
-
-def reading(scorer: Scorer, corpus: Corpus) -> Reader:
-    """The language model.
-
-    Raises:
-        ModelError: nothing was handed one.
-    """
-    if corpus.reader is None:
-        raise ModelError(f"criterion {scorer.name} asks the language model, and only `ctxproc ask` hands it one")
-    return corpus.reader
+    return corpus.reader.likelihoods([*texts, ""], draft)
 
 
 def odds(log: float) -> float:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from ctxproc.measures import credit
 from ctxproc.memory.criteria.base import Hit, Scorer, ranked, shared
-from ctxproc.memory.criteria.likelihood import checked_words, likelihoods
+from ctxproc.memory.criteria.likelihood import Words, checked_words, likelihoods
 
 if TYPE_CHECKING:
     from ctxproc.memory.corpus import Corpus
@@ -32,7 +32,7 @@ class Utility(Scorer):
     2023, "REPLUG: Retrieval-Augmented Black-Box Language Models", section 4.
     """
 
-    words: Literal["question", "draft"] = "question"
+    words: Words = "question"
     temperature: float = 0.1
 
     name: ClassVar[str] = "utility"
@@ -49,7 +49,7 @@ class Utility(Scorer):
         Raises:
             ModelError: there is no model, or it gives no such likelihoods.
         """
-        log_p = likelihoods(self, corpus, hits)
+        log_p = likelihoods(self.name, self.words, corpus, hits)
         if not log_p:
             return list(hits)
         scores = [hit.score for hit in hits]

@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 
-from ctxproc.memory.base import Owner
-from ctxproc.memory.sqlite import documents, log, rows
+from ctxproc.memory.base import Owner, Shelf
+from ctxproc.memory.sqlite import documents, log, rows, shelves, vectors
 from ctxproc.memory.sqlite.connections import Connections
 from ctxproc.memory.sqlite.integrity import DamagedError, added, check_row
-from ctxproc.memory.sqlite.rows import SHELVES, Tally
+from ctxproc.memory.sqlite.shelves import SHELVES, Tally
 
 WORST = 100
 """Lines that are told of what SQLite finds."""
@@ -18,27 +18,31 @@ WORST = 100
 
 def check(file: Connections) -> list[str]:
     """Everything that is wrong, one line each."""
+    wrong: list[str] = []
     with file.reading() as c:
-        wrong: list[str] = []
         _attempt(wrong, lambda: wrong.extend(_structure(c)))
         _attempt(wrong, lambda: _numbers(c))
-        owners: list[Owner] = []
-        _attempt(wrong, lambda: owners.extend(rows.read_owners(c)))
-        for owner in owners:
+        everyone: list[Owner] = []
+        _attempt(wrong, lambda: everyone.extend(shelves.read_owners(c)))
+        for owner in everyone or shelves.known_owners(c):
             for shelf in SHELVES:
-                of: list[Tally | None] = []
-                _attempt(wrong, lambda: of.append(rows.tally(c, owner, shelf)))  # noqa: B023
-                for look in (_passages, _vectors, _bare, _former, _documents, _log):
-                    if of and of[0]:
-                        _attempt(wrong, partial(look, c, owner, of[0]))
-        return wrong
+                _attempt(wrong, partial(_shelf, wrong, c, owner, shelf))
+    return wrong
+
+
+def _shelf(wrong: list[str], c: sqlite3.Connection, owner: Owner, shelf: Shelf) -> None:
+    """Look at all that is on a shelf."""
+    of = shelves.tally(c, owner, shelf)
+    if of is not None:
+        for look in (_passages, _vectors, _bare, _former, _documents, _log):
+            _attempt(wrong, partial(look, c, owner, of))
 
 
 def _attempt(wrong: list[str], action: Callable[[], object]) -> None:
     """Look at something; what is wrong with it becomes a line."""
     try:
         action()
-    except (DamagedError, sqlite3.Error) as error:
+    except (DamagedError, UnicodeDecodeError, sqlite3.Error) as error:
         wrong.append(" ".join(str(error).split()))
 
 
@@ -55,7 +59,7 @@ def _numbers(c: sqlite3.Connection) -> None:
         c.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
         for table in ("passages", "documents", "former WHERE lines IS NOT NULL")
     ]
-    if sum(there) != rows.read_meta(c).last:
+    if sum(there) != shelves.read_meta(c).last:
         raise DamagedError("what was removed is not known any more")
 
 
@@ -71,10 +75,10 @@ def _passages(c: sqlite3.Connection, owner: Owner, of: Tally) -> None:
 
 def _vectors(c: sqlite3.Connection, owner: Owner, of: Tally) -> None:
     """Every vector of a shelf is what was written, and none is missing."""
-    model, half = rows.read_model(c, owner), rows.read_meta(c).half
+    model, half = shelves.read_model(c, owner), shelves.read_meta(c).half
     count = total = 0
     for batch in rows.batches(rows.ids_since(c, "vectors", of.id, 0)):
-        found = rows.vector_rows(c, of.id, batch, model.dimensions if model else 0, half)
+        found = vectors.read(c, of.id, batch, model.dimensions if model else 0, half)
         count, total = count + len(found.ids), added([int(found.sums.sum())], total)
     if (count, total) != (of.vectors, of.vectors_total):
         raise DamagedError(f"vectors of {owner.user} are missing")

@@ -1,14 +1,15 @@
 """Connections to a store's file: one for each that reads or writes at the same time, and what their errors mean.
 
-Everything is committed to the write-ahead log, synced, and then brought into the file itself before a call returns,
-so that the file alone holds all that was acknowledged unless somebody is reading just then; the log, of which SQLite
-leaves out what is damaged without a word, has nothing to lose.
+Everything is committed to the write-ahead log, synced, and then brought into the file itself before a call returns, so
+that the file alone holds all that was acknowledged and damage to the log costs nothing. Where others read or wait to
+write just then, the log is left to the next writer, and marked (`ctxproc.memory.sqlite.mark`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shlex
 import sqlite3
 import threading
@@ -17,8 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ctxproc.errors import StoreError
-from ctxproc.memory.sqlite import schema
+from ctxproc.memory.sqlite import mark, schema
 from ctxproc.memory.sqlite.integrity import DamagedError
+from ctxproc.memory.sqlite.shelves import count_write, read_meta
+from ctxproc.memory.sqlite.turns import waiting, wanted
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 FULL = frozenset({sqlite3.SQLITE_FULL})
@@ -27,7 +30,10 @@ FAILED = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM})
 
 PATIENCE, LARGE, MORE_PATIENCE = 0.01, 1 << 24, 1.0
 """Seconds that a writer waits for readers before it leaves what it wrote in the write-ahead log; and when the log has
-grown to so many bytes."""
+grown to so many bytes. Where that was in vain, the next time is when it has doubled."""
+
+AGAIN, WAY = 0.01, 0.01
+"""Seconds, at most, between two tries to get in; for which a writer stays out when another one waits."""
 
 
 def step(name: str) -> None:
@@ -58,14 +64,17 @@ class Connections:
     """
 
     def __init__(self, path: Path, timeout: float, *, half: bool) -> None:
-        self.path = Path(os.path.abspath(path))
+        self.path = Path(os.path.realpath(path))
         self.timeout = timeout
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._large = LARGE
         self._pid = os.getpid()
         self._before_fork: list[list[sqlite3.Connection]] = []
         with self.errors():
+            if "\0" in str(self.path):
+                raise schema.ForeignFileError("is no path")
             if not self.path.exists():
                 schema.create(self.path, half=half)
                 step("made")
@@ -100,12 +109,10 @@ class Connections:
             try:
                 self._persist(lambda: connection.execute("BEGIN IMMEDIATE"))
                 step("begun")
+                before = connection.total_changes
                 yield connection
-                step("written")
-                connection.execute("COMMIT")
-                step("committed")
-                self._checkpoint(connection, self._patience())
-                step("checkpointed")
+                if connection.total_changes != before:
+                    self._commit(connection)
             finally:
                 self._end(connection)
 
@@ -123,25 +130,47 @@ class Connections:
             finally:
                 self._end(connection)
 
-    def _checkpoint(self, connection: sqlite3.Connection, wait: float) -> bool:
-        """Bring the write-ahead log into the file and empty it; whether all of it could be.
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        """Make what was written last, and bring it from the log into the file, or mark the log as one that matters."""
+        writes = count_write(connection)
+        step("written")
+        connection.execute("COMMIT")
+        step("committed")
+        if self._empty_log(connection):
+            mark.erase(self.path)
+        else:
+            mark.write(self.path, writes)
+        step("checkpointed")
 
-        What cannot be done now because others read, or the disk is full, the next writer does: all is safe in the log.
+    def _empty_log(self, connection: sqlite3.Connection) -> bool:
+        """Empty the log if that can be done soon, or give way to a writer who waits and will do it; whether it is empty.
+
+        All is safe in the log, too: what cannot be done now, because others read or the disk is full, is left.
         """
+        large = self._log_size() > self._large
+        if not large and wanted(self.path.parent):
+            time.sleep(WAY)
+            return False
+        done = self._checkpoint(connection, MORE_PATIENCE if large else PATIENCE)
+        self._large = LARGE if done else self._large * (2 if large else 1)
+        return done
+
+    def _log_size(self) -> int:
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except OSError:
+            return 0
+
+    def _checkpoint(self, connection: sqlite3.Connection, wait: float) -> bool:
+        """Bring the write-ahead log into the file and empty it; whether all of it could be."""
         try:
             connection.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
             busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error:
             return False
         finally:
-            connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
+            connection.execute("PRAGMA busy_timeout = 0")
         return not busy
-
-    def _patience(self) -> float:
-        try:
-            return MORE_PATIENCE if os.stat(f"{self.path}-wal").st_size > LARGE else PATIENCE
-        except OSError:
-            return PATIENCE
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
@@ -223,7 +252,7 @@ class Connections:
     def _open(self) -> sqlite3.Connection:
         """A new connection to a file that was seen to be a store of today's version."""
         connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode=rw", self.timeout, uri=True, isolation_level=None, check_same_thread=False
+            f"{self.path.as_uri()}?mode=rw", 0, uri=True, isolation_level=None, check_same_thread=False
         )
         try:
             self._persist(lambda: self._prepare(connection))
@@ -233,6 +262,7 @@ class Connections:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        writes = mark.read(self.path)  # before the file, which may only have more
         for pragma in (
             "trusted_schema = OFF",
             "cell_size_check = ON",
@@ -252,6 +282,11 @@ class Connections:
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
+        if writes and read_meta(connection).writes < writes:
+            raise schema.ForeignFileError(
+                f"lacks writes that were made: its log {shown(self.path)}-wal is damaged or missing, or the file is an old "
+                f"copy; to use it as it is, delete {shown(mark.place(self.path))}"
+            )
         if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise schema.ForeignFileError("lies on a file system that cannot keep a write-ahead log: use another one")
 
@@ -259,19 +294,27 @@ class Connections:
     def _begin_reading(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN")
         try:
-            connection.execute("SELECT last FROM meta").fetchone()
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except BaseException:
             connection.execute("ROLLBACK")
             raise
 
     def _persist(self, action: Callable[[], object]) -> None:
         """Do something that others may be in the way of, again and again until the time is over."""
+        if self._done(action):
+            return
         end = time.monotonic() + self.timeout
-        while True:
-            try:
-                action()
-                return
-            except sqlite3.OperationalError as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in BUSY or time.monotonic() > end:
-                    raise
-            time.sleep(0.005)
+        with waiting(self.path.parent):
+            while not self._done(action, last=time.monotonic() > end):
+                time.sleep(random.uniform(0, AGAIN))
+
+    @staticmethod
+    def _done(action: Callable[[], object], *, last: bool = False) -> bool:
+        """Do something; whether nobody was in the way. Someone who is still there the last time is an error."""
+        try:
+            action()
+        except sqlite3.OperationalError as error:
+            if last or getattr(error, "sqlite_errorcode", 0) & 0xFF not in BUSY:
+                raise
+            return False
+        return True

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from ctxproc.memory.base import Changed, Ids, Matrix, Owner, Shelf
-from ctxproc.memory.sqlite import rows
+from ctxproc.memory.sqlite import rows, shelves, vectors
 from ctxproc.memory.sqlite.connections import Connections
 from ctxproc.memory.sqlite.integrity import DamagedError, added
-from ctxproc.memory.sqlite.rows import Tally
+from ctxproc.memory.sqlite.shelves import Tally
 
 Batch = tuple[Ids, Sequence[str] | Matrix]
 Table = Literal["passages", "vectors"]
@@ -36,7 +36,7 @@ def _stream(
     """First nothing, when the head is known; then the batches."""
     none = np.zeros(0, dtype=np.int64)
     with file.reading() as c:
-        of = rows.tally(c, owner, shelf)
+        of = shelves.tally(c, owner, shelf)
         if of is None:
             head.append(Changed(0, 0, none, iter(())))
             yield none, []
@@ -65,11 +65,11 @@ def _texts(c: sqlite3.Connection, owner: Owner, of: Tally, ids: Ids) -> Iterator
 
 def _vectors(c: sqlite3.Connection, owner: Owner, of: Tally, ids: Ids) -> Iterator[tuple[Ids, Matrix, int]]:
     """Ids, vectors and the sum of the checksums of each batch."""
-    model, half = rows.read_model(c, owner), rows.read_meta(c).half
+    model, half = shelves.read_model(c, owner), shelves.read_meta(c).half
     for batch in rows.batches(ids):
         if model is None:
             raise DamagedError("there are vectors and no model")
-        found = rows.vector_rows(c, of.id, batch, model.dimensions, half)
+        found = vectors.read(c, of.id, batch, model.dimensions, half)
         if len(found.ids) != len(batch):
             raise DamagedError("the index of vectors does not agree with them")
         yield found.ids, found.vectors, int(found.sums.sum())

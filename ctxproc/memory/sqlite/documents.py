@@ -18,9 +18,10 @@ from ctxproc.chunk import Chunk
 from ctxproc.document import Document
 from ctxproc.formats.bytemap import ByteMap
 from ctxproc.memory.base import Filed
-from ctxproc.memory.sqlite import rows
+from ctxproc.memory.sqlite import rows, vectors
 from ctxproc.memory.sqlite.integrity import DamagedError, added, check_row, seal, seal_bytes
-from ctxproc.memory.sqlite.rows import PassageRow, Tally
+from ctxproc.memory.sqlite.rows import PassageRow
+from ctxproc.memory.sqlite.shelves import Tally
 
 PART = 1 << 20
 """Characters of text, or bytes of a map, in a part."""
@@ -150,7 +151,8 @@ def remove(connection: sqlite3.Connection, of: Tally, row: DocumentRow) -> None:
     ids = [i for (i,) in connection.execute("SELECT id FROM passages WHERE document = ?", (number,))]
     if len(ids) != row[9]:
         raise DamagedError(f"chunks of document {number} are missing")
-    rows.remove_passages(connection, of, ids)
+    for some in rows.batches(np.array(ids, dtype=np.int64)):
+        vectors.remove_passages(connection, of, some)
     connection.execute("DELETE FROM parts WHERE document = ?", (number,))
     connection.execute("DELETE FROM documents WHERE id = ?", (number,))
     rows.bury(connection, of, rows.DOCUMENT, [(number, of.generation, 0)])

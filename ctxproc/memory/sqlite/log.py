@@ -13,7 +13,8 @@ from datetime import datetime
 
 from ctxproc.memory.base import Action, Change, now
 from ctxproc.memory.sqlite.integrity import DamagedError, check_row, seal
-from ctxproc.memory.sqlite.rows import Tally, passage_rows
+from ctxproc.memory.sqlite.rows import passage_rows
+from ctxproc.memory.sqlite.shelves import Tally
 
 LogRow = tuple[int, int, str, Action, int, str | None, int]
 
@@ -44,10 +45,11 @@ def read(connection: sqlite3.Connection, of: Tally, passage: int | None, limit: 
         DamagedError: one is damaged, or missing.
     """
     if passage is None:
+        end = min(of.lines, max(0, of.lines - limit))
         rows = connection.execute(
-            "SELECT * FROM log WHERE shelf = ? AND line > ? ORDER BY line DESC", (of.id, of.lines - limit)
+            "SELECT * FROM log WHERE shelf = ? AND line > ? ORDER BY line DESC", (of.id, end)
         ).fetchall()
-        if [row[1] for row in rows] != list(range(of.lines, max(0, of.lines - limit), -1)):
+        if [row[1] for row in rows] != list(range(of.lines, end, -1)):
             raise DamagedError("lines of a log are missing")
     else:
         rows = connection.execute(

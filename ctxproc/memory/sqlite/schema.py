@@ -29,6 +29,7 @@ CREATE TABLE meta (
     last INTEGER NOT NULL,      -- the highest number given to a passage or document
     half INTEGER NOT NULL,      -- whether vectors are kept in half precision
     owners INTEGER NOT NULL,    -- how many
+    writes INTEGER NOT NULL,    -- how many calls have written
     sum INTEGER NOT NULL
 );
 CREATE TABLE owners (
@@ -212,8 +213,8 @@ def create(path: Path, *, half: bool) -> None:
             connection.executescript(f"BEGIN; {TABLES}")
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {version()}")
-            row = (1, 0, int(half), 0)
-            connection.execute("INSERT INTO meta VALUES (?, ?, ?, ?, ?)", (*row, seal("meta", *row)))
+            row = (1, 0, int(half), 0, 0)
+            connection.execute("INSERT INTO meta VALUES (?, ?, ?, ?, ?, ?)", (*row, seal("meta", *row)))
             connection.execute("COMMIT")
         _link(part, path)
     finally:

@@ -1,16 +1,26 @@
-"""An embedder for tests: no model, and every value can be worked out by hand."""
+"""Memories for tests, and an embedder without a model, whose every value can be worked out by hand."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ctxproc import Memory
 from ctxproc.config import Settings, resolve
 from ctxproc.memory.embed import Embedder
 from ctxproc.text import words
+
+NOTES = (
+    "I moved to Lyon in May.",
+    "My dentist is called Xylophonia Brandt-Quill.",
+    "The ferry to Skerry Point leaves at seven.",
+    "Lyon has two rivers, the Rhône and the Saône.",
+    "我的牙医叫王小明。",
+)
 
 
 class WordEmbedder(Embedder):
@@ -43,3 +53,16 @@ class WordEmbedder(Embedder):
 def settings_of(*sets: str) -> Settings:
     """The defaults with these settings."""
     return resolve(sets=sets)[0]
+
+
+def memory_of(path: Path, *notes: str, user: str = "alice", **values: object) -> Memory:
+    """A memory of these notes."""
+    values.setdefault("embedder", WordEmbedder())
+    memory = Memory(path / "me.ctxproc", user, **values)  # type: ignore[arg-type]
+    for note in notes:
+        memory.remember(note)
+    return memory
+
+
+def said(memory: Memory) -> list[str]:
+    return [item.text for item in memory.items()]

@@ -1,4 +1,4 @@
-"""ctxproc's store with its caches, under `peers.crash_rounds`: every call that writes, cache files, and the compaction."""
+"""ctxproc's store with its caches, under `peers.crash_kills`: every call that writes, cache files, and the compaction."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ from ctxproc.memory.cache import Caches
 from ctxproc.memory.lexical import agrees
 from ctxproc.memory.sqlite import connections
 from ctxproc.memory.store import SqliteStore
-from peers.crash_rounds import serve
+from peers.crash_serve import serve
 from peers.crash_subject import DIMENSIONS, OWNERS, Operation, State, Subject, dies, vector, vectors
 
 MODEL = Model("drawn", "drawn 1", DIMENSIONS)
 SHELVES: tuple[Shelf, Shelf] = ("memory", "library")
 CHUNK = 100  # tokens
 
-cache.FEW, cache.SHARE = 0, 10**9  # a cache file is written whenever anything has changed
 
-
-class Ours(Subject):
+class Stores(Subject):
     """One file for both owners, and a folder of caches beside it."""
 
     kinds = tuple("add add add edit edit forget file file drop index index purge".split())
+    beside = tuple(kind for kind in kinds if kind != "purge")  # it would wait for the reader
     steps = (
         *("made", "begun", "written", "committed", "checkpointed", "vacuumed"),
         *(f"{when} {call}" for call in ("fsync", "replace", "link", "unlink") for when in ("before", "after")),
@@ -40,6 +39,7 @@ class Ours(Subject):
     facts = MappingProxyType({"ctxproc": version("ctxproc")})
 
     def __init__(self, folder: Path) -> None:
+        write_caches_always()
         self.store = SqliteStore(folder / "store.ctxproc")
         self.caches = Caches(self.store, folder / "cache")
         for name in OWNERS:
@@ -80,6 +80,13 @@ class Ours(Subject):
             found |= {key_of(passage): passage.text for passage in self.store.passages(owner, "memory")}
             found |= {one.source: self.store.document(owner, one.id).text for one in self.store.filed(owner)}
         return found
+
+    def linger(self) -> None:
+        """Keeps a transaction open on every shelf that holds anything."""
+        changed = [self.store.changed_texts(owner, shelf) for owner in self.store.owners() for shelf in SHELVES]
+        for one in changed:
+            next(one.added, None)
+        self.lingering = changed
 
     def count(self, owner: str) -> int:
         """As the store says without reading them."""
@@ -138,6 +145,11 @@ class Ours(Subject):
         connections.step = lambda name: counted() if name == step else None  # type: ignore[assignment]
 
 
+def write_caches_always() -> None:
+    """From now on, this process writes a cache file whenever anything has changed."""
+    cache.FEW, cache.SHARE = 0, 10**9
+
+
 def chunked(document: Document) -> list[Chunk]:
     """The chunks of a document."""
     return split(document, WordTokenizer(), CHUNK)
@@ -149,4 +161,4 @@ def key_of(passage: Passage) -> str:
 
 
 if __name__ == "__main__":
-    serve(Ours)
+    serve(Stores)
