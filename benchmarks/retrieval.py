@@ -74,7 +74,7 @@ WAYS: dict[str, Way] = {
     "default + dedupe": Way(rescore=("dedupe",)),
     "default + neighbours": Way(rescore=("neighbours",)),
 }
-SHORT = ("cosine", "bm25", DEFAULT, "cosine, bm25: weighted, 0.5", "cosine, bm25: weighted, 0.6")
+SHORT = ("cosine", "bm25", DEFAULT, "cosine, bm25: weighted, 0.5", "cosine, bm25: weighted, 0.7")
 """The ways that are tried with every setting of the chunker."""
 
 

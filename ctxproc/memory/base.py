@@ -298,8 +298,12 @@ class Store(ABC):
         """The model of the owner's vectors; None before there are any."""
 
     @abstractmethod
-    def embed(self, owner: Owner, model: Model, ids: Sequence[int], vectors: Matrix) -> None:
+    def embed(
+        self, owner: Owner, model: Model, ids: Sequence[int], vectors: Matrix, texts: Sequence[str] | None = None
+    ) -> None:
         """Give passages their vectors, shape (ids, dimensions), in place of those they have.
+
+        ``texts`` are what the vectors were made of: a passage that says something else by now is left out.
 
         Raises:
             StoreError: the owner's vectors are of another model; names the command that embeds anew.

@@ -188,11 +188,13 @@ class SqliteStore(Reader):
         """Keep what a cache file must be. ``cache`` names it, such as "memory.vectors"."""
         self._keep(owner, "manifests", cache, [generation, sha256])
 
-    def embed(self, owner: Owner, model: Model, ids: Sequence[int], vectors: Matrix) -> None:
+    def embed(
+        self, owner: Owner, model: Model, ids: Sequence[int], vectors: Matrix, texts: Sequence[str] | None = None
+    ) -> None:
         """Give passages their vectors, shape (ids, dimensions), in place of those they have.
 
         With no ids it says which model the owner's vectors are by; `add`, `edit` and `file` take vectors after that.
-        Ids that are not the owner's are left out.
+        Ids that are not the owner's are left out, and of ``texts`` those that a passage does not say any more.
         """
         if len(ids) != len(vectors):
             raise UsageError(f"{len(vectors)} vectors were given for {len(ids)} passages")
@@ -208,7 +210,8 @@ class SqliteStore(Reader):
                 shelves.write_about(c, owner, {**shelves.read_about(c, owner), "model": asdict(model)})
             places = {int(i): place for place, i in enumerate(ids)}
             for shelf in SHELVES:
-                mine = [row[0] for row in rows.passage_rows(c, shelves.shelf_of(owner, shelf), list(places))]
+                held = rows.passage_rows(c, shelves.shelf_of(owner, shelf), list(places))
+                mine = [row[0] for row in held if texts is None or row[4] == texts[places[row[0]]]]
                 if mine:
                     with _altered(c, owner, shelf) as of:
                         vectors_.remove(c, of, mine)

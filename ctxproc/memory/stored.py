@@ -165,13 +165,13 @@ class Stored:
         return shlex.join(words)
 
     def embed(self, ids: Sequence[int], texts: Sequence[str]) -> None:
-        """Give passages their vectors.
+        """Give passages their vectors; one that was edited meanwhile, and so says something else, gets none of this text.
 
         Raises:
             StoreError: the owner's vectors are of another model.
         """
         model = self.model()
-        self.store.embed(self.owner, model, ids, self.embedder.embed(texts))
+        self.store.embed(self.owner, model, ids, self.embedder.embed(texts), texts)
 
     def embed_missing(self) -> None:
         """Give a vector to every passage that has none; interrupted, all but the last batch is kept.

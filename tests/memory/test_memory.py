@@ -6,12 +6,15 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hostile import NAMES, NUMBERS, PATHS
 from memories import NOTES, WordEmbedder, memory_of, said, settings_of
+from numpy.typing import NDArray
 
 import ctxproc
 from ctxproc import Memory
@@ -331,6 +334,22 @@ def test_what_was_left_without_a_vector_gets_one_when_it_is_searched(tmp_path: P
     memory = memory_of(tmp_path, embedder=embedder, settings=settings_of("retrieval.search=[cosine]"))
     assert len(memory.recall("Lyon", 10)) == 5
     assert embedder.embedded == list(NOTES)
+
+
+def test_a_note_that_is_edited_while_it_is_embedded_never_gets_the_vector_of_its_old_text(tmp_path: Path) -> None:
+    words = settings_of("retrieval.search=[bm25]")
+    other = memory_of(tmp_path, NOTES[0], NOTES[1], settings=words)
+
+    class Slow(WordEmbedder):
+        def embed(self, texts: Sequence[str], query: bool = False) -> NDArray[np.float32]:
+            if not query and not self.embedded:
+                other.edit(1, NOTES[2])
+            return super().embed(texts, query)
+
+    memory = memory_of(tmp_path, embedder=Slow(), settings=settings_of("retrieval.search=[cosine]"))
+    assert [str(item) for item in memory.recall("ferry to Skerry Point", 1)] == [NOTES[2]]
+    index = memory.stored.vectors("memory")
+    assert np.array_equal(index.vectors(index.ids), WordEmbedder().embed([NOTES[2], NOTES[1]]))
 
 
 def test_more_than_the_limit_is_refused_as_a_whole(tmp_path: Path) -> None:
