@@ -45,7 +45,6 @@ def measure(subject: str, python: str, asked: dict[str, Any], scratch: Path) -> 
     path = os.pathsep.join(filter(None, [str(BENCHMARKS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH")]))
     ran = subprocess.run(
         [python, "-m", f"peers.crash_{subject}", str(scratch)],
-        cwd=BENCHMARKS,
         env={**os.environ, **OFF, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         input=json.dumps(asked) + "\n",
         stdout=subprocess.PIPE,

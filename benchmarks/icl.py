@@ -194,6 +194,8 @@ def findings(records: Records, classes: Mapping[str, int]) -> Iterator[str]:
         gains = {name: against(records, (name, method, counts[-1]), (name, "one", 1)) for name in sets}
         told = ", ".join(f"{name} {said(values, interval(values))}" for name, values in gains.items())
         yield f"{method}, {counts[-1]} windows over one: {told}"
+        if len(sets) == 1:
+            continue
         few, many = gains[sets[0]], gains[sets[-1]]
         low, high = apart(many, few)
         more = f"{mean(many) - mean(few):+.1f} ({low:+.1f} to {high:+.1f})"

@@ -23,6 +23,9 @@ LOOKALIKES = str.maketrans(
     }
 )
 
+CUT = 3
+"""A quote of so many words may begin or end within a word."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -79,7 +82,7 @@ class Answer:
         evidence: the best first.
         usage: what it cost.
         confidence: calibrated probability that the answer is right; None where the model gives none.
-        stopped: the limits that ended the run before it was done; "" where none did.
+        stopped: the limits that ended the run before it was done, or kept chunks from being read; "" where none did.
     """
 
     text: str
@@ -123,13 +126,14 @@ def ground(quote: Quote) -> Evidence | None:
     """Evidence for a quote, looked for in its own chunks only, in their order; None for an empty quote.
 
     A quote found to the letter anywhere wins over one that needs repair. One stitched together from several places,
-    or that stands only in other chunks, stays unverified.
+    or that stands only in other chunks, stays unverified. So does a word or number that stands only inside of others,
+    as 5 does in 1995 and no does in know.
     """
     words = quote.text.strip()
     if not words or not quote.chunks:
         return None
     for chunk in quote.chunks:
-        at = chunk.text.find(words)
+        at = find_whole(words, chunk.text)
         if at >= 0:
             return evidence(chunk, at, at + len(words), quote.score, "verified")
     for chunk in quote.chunks:
@@ -163,10 +167,36 @@ def find_normalised(words: str, text: str) -> tuple[int, int] | None:
     """Where ``words`` stand in ``text`` but for white space, quotation marks and case; the first place, or None."""
     needle, _ = normalise(words)
     haystack, origin = _haystack(text)
-    at = haystack.find(needle) if needle else -1
+    at = find_whole(needle, haystack) if needle else -1
     if at < 0:
         return None
     return origin[at], origin[at + len(needle) - 1] + 1
+
+
+def find_whole(needle: str, text: str) -> int:
+    """Where ``needle`` stands in ``text`` without cutting a word or a number at its ends; the first place, or -1.
+
+    A needle of `CUT` words or more may be cut off, as a reply is by its limit. Only scripts with upper and lower case
+    tell where a word ends; others may be cut.
+    """
+    at = first = text.find(needle)
+    while at >= 0:
+        if not _cuts(text, at) and not _cuts(text, at + len(needle)):
+            return at
+        at = text.find(needle, at + 1)
+    return first if len(needle.split()) >= CUT else -1
+
+
+def _cuts(text: str, at: int) -> bool:
+    """Whether a cut before this character divides a word of a cased script, or a number such as 1,995 or 2.5."""
+    if not 0 < at < len(text):
+        return False
+    left, right = text[at - 1], text[at]
+    if all(c.isdecimal() or c.lower() != c.upper() for c in (left, right)):
+        return True
+    beside = text[max(0, at - 2) : at] if right.isdecimal() else text[at : at + 2] if left.isdecimal() else ""
+    sign, digit = (beside[-1:], beside[:1]) if right.isdecimal() else (beside[:1], beside[-1:])
+    return len(beside) == 2 and sign in ".," and digit.isdecimal()
 
 
 @lru_cache(maxsize=512)
@@ -199,7 +229,7 @@ def ground_all(quotes: Iterable[Quote]) -> tuple[Evidence, ...]:
     order: Sequence[Status] = ("verified", "repaired", "unverified")
     found = [item for item in map(ground, quotes) if item]
     found.sort(key=lambda item: (order.index(item.status), -item.score, item.source, item.start))
-    places: dict[tuple[str, int, int, str], Evidence] = {}
+    places: dict[tuple[str, str, int, int, str], Evidence] = {}
     for item in found:
-        places.setdefault((item.sha256, item.start, item.end, item.quote), item)
+        places.setdefault((item.source, item.sha256, item.start, item.end, item.quote), item)
     return tuple(places.values())

@@ -264,11 +264,12 @@ class Library:
             schema: the answer is JSON that this JSON Schema accepts, as text or mapping.
             summarise: the answer is a summary of all sources, as the question asks for.
             trace_file: also write the trace there.
-            tell: called with the answer's text as it comes, a piece at a time. Joined, the pieces are the answer, or the
-                beginning of one from which the run abstained in the end.
+            tell: called with the answer's text as it comes, a piece at a time, and with "" at every other step; what it
+                raises ends the run. Joined, the pieces are the answer, or the beginning of one from which the run
+                abstained in the end.
 
         Raises:
-            UsageError: the question is empty.
+            UsageError: the question is empty, or no text.
             ConfigError: several of choices, schema and summarise are given, or one is malformed.
             PromptTooLongError: the question is too long for the model's window.
             LimitError: the sources have too many chunks.
@@ -283,7 +284,7 @@ class Library:
         strategy, task = self.strategy(self.settings.strategy), task_of(choices, schema, summarise)
         trace = Trace(listeners=list(self.listeners))
         if tell:
-            trace.listeners.append(lambda event: tell(event.text) if isinstance(event, Streamed) else None)
+            trace.listeners.append(lambda event: tell(event.text if isinstance(event, Streamed) else ""))
         with ExitStack() as files:
             for path in (trace_file, self._kept(trace.run)):
                 if path:
@@ -385,9 +386,13 @@ def ask(
 
 
 def checked(question: str) -> None:
-    """Refuse an empty question."""
+    """Refuse a question that is empty, or holds bytes that are no text (in a command, surrogates stand for those)."""
     if not question.strip():
         raise UsageError("the question is empty: ask something")
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("the question holds bytes that are not UTF-8: ask in plain text") from error
 
 
 def runs_folder(settings: Settings) -> Path:

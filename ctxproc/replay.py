@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctxproc.errors import ReplayError
-from ctxproc.trace import read
+from ctxproc.trace import known_form, read
 
 if TYPE_CHECKING:
     from ctxproc.answer import Answer
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from ctxproc.llm.recorded import Recorded
     from ctxproc.task import Task
 
-WORDS = ("model", "quantise", "dtype", "context_window", "generation")
-"""The settings on which a model's words depend."""
+WORDS = (
+    *("model", "quantise", "dtype", "context_window", "generation", "strategy", "endpoint.api"),
+    *("reuse.grade", "reuse.link_tokens", "reuse.temperature", "reuse.scale"),
+)
+"""The settings on which a model's words depend, or sections of them; a strategy may ask for shorter or other replies."""
 
 
 def replay(path: Path, *, llm: LLM | None = None) -> dict[str, object]:
@@ -30,10 +33,11 @@ def replay(path: Path, *, llm: LLM | None = None) -> dict[str, object]:
 
     Args:
         path: of a trace.
-        llm: the model object, where the run had one that no setting names; it is not asked anything.
+        llm: the model object, where the run had one that no setting names. It counts tokens and is asked for no words;
+            a server must still be there.
 
     Raises:
-        UsageError: no trace, or a source cannot be read.
+        UsageError: no trace, one of another version, or a source cannot be read.
         ReplayError: the run did not end, its sources are not files or have changed, or something comes out differently.
     """
     from ctxproc.ask import Library
@@ -43,30 +47,37 @@ def replay(path: Path, *, llm: LLM | None = None) -> dict[str, object]:
 
     events = read(path)
     started, ended = event_of(events, "Started", path), event_of(events, "Answered", path)
-    chosen = Settings.model_validate({**started["settings"], "cache": {**started["settings"]["cache"], "runs": 0}})
+    with known_form(path):
+        values = started["settings"]
+        chosen = Settings.model_validate({**values, "cache": {**values["cache"], "runs": 0}})
+        files, asked = _files(started["sources"]), _parameters(started["task"])
     model = llm or load_llm(chosen)
     if model.name != started["model"]:
         raise ReplayError(f"the run's model was an object called {started['model']!r}: hand it over to ctxproc.replay")
-    library = Library(_files(started["sources"]), chosen, llm=recorded(model, events, live=False))
+    library = Library(files, chosen, llm=recorded(model, events, live=False))
     found = [[document.source, document.sha256] for document in library.documents]
     if found != started["sources"]:
         raise ReplayError("the sources have changed since the run: nothing can be shown again")
-    answer = library.ask(started["question"], **_parameters(started["task"]))
-    return _same(answer, ended["answer"])
+    answer = library.ask(started["question"], **asked)
+    with known_form(path):
+        return _same(answer, ended["answer"])
 
 
 def resumed(llm: LLM, path: Path, question: str, settings: Settings, task: Task) -> Recorded:
     """``llm``, knowing what it said in the run of a trace to the same question.
 
     Raises:
-        UsageError: no trace.
-        ReplayError: the run asked something else, or with settings on which the model's words depend.
+        UsageError: no trace, or one of another version.
+        ReplayError: the run asked something else, or with other settings on which the model's words depend.
     """
+    from ctxproc.config import flatten
     from ctxproc.llm.recorded import recorded
 
     events = read(path)
-    started, values = event_of(events, "Started", path), settings.model_dump()
-    differing = [name for name in WORDS if values[name] != started["settings"][name]]
+    started, values = event_of(events, "Started", path), flatten(json.loads(json.dumps(settings.model_dump())))
+    with known_form(path):
+        before = flatten(started["settings"])
+        differing = [name for name in values if name.startswith(WORDS) and values[name] != before[name]]
     if llm.name != started["model"] and "model" not in differing:
         differing.insert(0, "model")
     if question != started["question"] or json.loads(json.dumps(task.described)) != started["task"]:
@@ -92,8 +103,10 @@ def _files(sources: Sequence[Sequence[str]]) -> list[str]:
     """The sources by name.
 
     Raises:
-        ReplayError: one is no file.
+        ReplayError: one is no file, or none is named.
     """
+    if not sources:
+        raise ReplayError("the trace does not say what the run read: it was made by another version of ctxproc")
     for source, _ in sources:
         if not Path(source).is_file():
             raise ReplayError(f"the source {source} is no file (any more): nothing can be shown again")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from queue import Queue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ctxproc.answer import Answer
 
 Tell = Callable[[str], None]
+
+PATIENCE = 1.0
+"""Seconds that a loop which was left waits for the work to end; a model call under way is not interrupted."""
 
 
 class Cancelled(BaseException):
@@ -20,27 +23,43 @@ class Cancelled(BaseException):
 class Stream:
     """Iterate over it once for the pieces of the text; then ``answer`` is the whole answer with its evidence.
 
-    The work is done in a thread of its own, which begins with the first piece that is asked for. An error of the run is
-    raised where its next piece would have come. Leaving the loop early, or `close`, ends the work at the next piece.
-    Joined, the pieces are the answer, or the beginning of one from which the run abstained in the end.
+    The work is done once, in a thread of its own, which begins when the first piece or the answer is asked for. An error of
+    the run is raised where its next piece would have come, and by ``answer``. Leaving the loop early, or `close`, ends the
+    work at its next piece; a model call under way is not interrupted and not waited for. Joined, the pieces are the answer,
+    or the beginning of one from which the run abstained in the end.
 
     Args:
-        work: called once with a function that is to be told the pieces; gives the answer.
+        work: called once with a function that is to be told the pieces; gives the answer. Told an empty piece, that function
+            passes nothing on, and ends the work all the same if the reader has gone.
     """
 
     def __init__(self, work: Callable[[Tell], Answer]) -> None:
         self._work = work
-        self._pieces: Queue[str | None] = Queue(maxsize=64)
+        self._pieces: SimpleQueue[str | None] = SimpleQueue()
         self._gone = threading.Event()
+        self._over = threading.Event()
+        self._beginning = threading.Lock()
+        self._worker = threading.Thread(target=self._run, name="ctxproc-stream", daemon=True)
         self._answer: Answer | None = None
         self._error: BaseException | None = None
 
     @property
     def answer(self) -> Answer:
-        """The whole answer; what is left of the text is waited for and dropped."""
-        if self._answer is None:
-            for _ in self:
-                pass
+        """The whole answer, which is waited for; pieces that came meanwhile can still be had.
+
+        Raises:
+            RuntimeError: the stream was closed before its end.
+            CtxprocError: as the run did.
+        """
+        if not self._gone.is_set():
+            self._begin()
+            try:
+                self._over.wait()
+            except BaseException:
+                self.close()
+                raise
+        if self._error is not None:
+            raise self._error
         if self._answer is None:
             raise RuntimeError("the stream was closed before its end: there is no answer")
         return self._answer
@@ -48,22 +67,26 @@ class Stream:
     def __iter__(self) -> Iterator[str]:
         if self._gone.is_set():
             return
-        worker = threading.Thread(target=self._run, name="ctxproc-stream", daemon=True)
-        worker.start()
+        self._begin()
         try:
-            while (piece := self._pieces.get()) is not None:
+            while (piece := self._pieces.get()) is not None and not self._gone.is_set():
                 yield piece
         finally:
             self.close()
-            worker.join()
+            self._worker.join(PATIENCE)
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """End the work."""
+        """End the work; whoever waits for a piece gets none."""
         self._gone.set()
-        while not self._pieces.empty():
-            self._pieces.get_nowait()
+        self._over.set()
+        self._pieces.put(None)
+
+    def _begin(self) -> None:
+        with self._beginning:
+            if self._worker.ident is None:
+                self._worker.start()
 
     def _run(self) -> None:
         try:
@@ -73,9 +96,11 @@ class Stream:
         except BaseException as error:  # noqa: BLE001  (raised again in the reader's thread)
             self._error = error
         finally:
+            self._over.set()
             self._pieces.put(None)
 
     def _tell(self, piece: str) -> None:
         if self._gone.is_set():
             raise Cancelled
-        self._pieces.put(piece)
+        if piece:
+            self._pieces.put(piece)

@@ -11,7 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from difflib import SequenceMatcher
+from difflib import get_close_matches
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -135,11 +135,11 @@ class Choosing(Task):
     """One of given choices: multiple choice, or the class of a text after many examples.
 
     A model whose decoding can be constrained can reply with nothing else. The reply of any other is the choice it
-    equals or resembles most; one that resembles none is an abstention. Its evidence is the passage nearest to question
-    and choice.
+    equals, names or resembles most; one that resembles none, or might be one as well as another, is an abstention. Its
+    evidence is the passage nearest to question and choice.
 
     Attributes:
-        choices: at least one, all different.
+        choices: texts, at least one, all different.
     """
 
     choices: tuple[str, ...] = ()
@@ -147,8 +147,9 @@ class Choosing(Task):
     name: ClassVar[str] = "choose"
 
     def __post_init__(self) -> None:
-        if not self.choices or len(set(self.choices)) < len(self.choices) or not all(map(str.strip, self.choices)):
-            raise ConfigError("choices must be one text or more, all different and none empty")
+        texts = [choice for choice in self.choices if isinstance(choice, str) and choice.strip()]
+        if not texts or len(set(texts)) < len(self.choices):
+            raise ConfigError("choices must be a list of one text or more, all different and none empty")
 
     @property
     def constraint(self) -> Constraint:
@@ -163,23 +164,28 @@ class Choosing(Task):
         return {"choices": "".join(["Choices:\n", *(f"- {choice}\n" for choice in self.choices), "\n"])}
 
     def parse(self, generation: Generation) -> Reply:
-        """The choice that the text is, or resembles."""
-        return Reply(self.match(parse(generation).answer), generation.quote or "", generation.confidence)
+        """The choice that the text is, or resembles; of a text that was cut, the only one that begins so."""
+        text = generation.text.strip()
+        if text in self.choices:
+            choice = text
+        elif generation.finish == "length":
+            begun = [choice for choice in self.choices if text and choice.startswith(text)]
+            choice = begun[0] if len(begun) == 1 else ""
+        else:
+            choice = self.match(parse(generation).answer)
+        return Reply(choice, generation.quote or "", generation.confidence)
 
     def match(self, text: str) -> str:
-        """The choice that ``text`` equals, else the one it names, else the one it resembles most; "" if none."""
-        said = normalise(text.strip().rstrip("."))[0]
+        """The one choice that ``text`` equals but for case and spaces, else names, else resembles most; "" if none."""
         folded = [normalise(choice)[0] for choice in self.choices]
-        if not said:
-            return ""
-        if said in folded:
-            return self.choices[folded.index(said)]
-        named = [i for i, choice in enumerate(folded) if re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", said)]
-        if named:
-            return self.choices[max(named, key=lambda i: len(folded[i]))]
-        likeness = [SequenceMatcher(None, said, choice, autojunk=False).ratio() for choice in folded]
-        best = max(range(len(folded)), key=lambda i: likeness[i])
-        return self.choices[best] if likeness[best] >= 0.6 else ""
+        for said in (normalise(text)[0], normalise(text.strip().rstrip("."))[0]):
+            equal = [i for i, choice in enumerate(folded) if choice == said]
+            if equal:
+                return self.choices[equal[0]] if len(equal) == 1 else ""
+        named = {choice for choice in folded if re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", said)}
+        named = {choice for choice in named if not any(choice in other for other in named - {choice})}
+        near = list(named) or get_close_matches(said, folded, n=1) if said else []
+        return self.choices[folded.index(near[0])] if len(near) == 1 and folded.count(near[0]) == 1 else ""
 
     def quotes(self, question: str, reply: Reply, chunks: Sequence[Chunk], score: float) -> tuple[Quote, ...]:
         """The reply's own quote, or the passage nearest to question and choice."""
@@ -192,7 +198,8 @@ class Choosing(Task):
 class Extracting(Task):
     """JSON of a schema, its values taken from the text. Abstains where it holds no value.
 
-    Its evidence is where the texts and numbers among its values stand.
+    Its evidence is where the texts and numbers among its values stand; where it has none but holds true or false, the
+    passage nearest to question and reply.
 
     Attributes:
         schema: a JSON Schema as text or mapping; kept as text.
@@ -220,15 +227,23 @@ class Extracting(Task):
         writing(llm, "JSON")
 
     def parse(self, generation: Generation) -> Reply:
-        """The first JSON object or list of the text; nothing where there is none, or no value in it."""
-        found = first_json(generation.text)
-        if found is None or not any(True for _ in leaves(found)):
-            return Reply("", "", generation.confidence)
-        return Reply(json.dumps(found, ensure_ascii=False), "", generation.confidence)
+        """The text as JSON, or the first object or list in it; nothing where that is cut, or holds no value."""
+        try:
+            found = first_json(generation.text, json.loads(str(self.schema)))
+            held = any(True for _ in leaves(found, truths=True))
+            answer = json.dumps(found, ensure_ascii=False) if held else ""
+            answer.encode()
+        except (RecursionError, UnicodeEncodeError):  # nested too deeply, or half of a character
+            answer = ""
+        return Reply(answer, "", generation.confidence)
 
     def quotes(self, question: str, reply: Reply, chunks: Sequence[Chunk], score: float) -> tuple[Quote, ...]:
         """Each text or number, in any of the chunks."""
-        values = dict.fromkeys(leaves(json.loads(reply.answer))) if reply.answer else {}
+        if not reply.answer:
+            return ()
+        values = dict.fromkeys(leaves(json.loads(reply.answer)))
+        if not values:
+            return nearest(f"{question} {reply.answer}", chunks, whole=True)
         return tuple(Quote(value, tuple(chunks), score) for value in values)
 
 
@@ -246,7 +261,8 @@ def parse(generation: Generation) -> Reply:
     looked for in the source.
     """
     if generation.quote is not None or generation.confidence is not None:
-        return Reply(generation.text.strip(), generation.quote or generation.text, generation.confidence)
+        answer = ANSWER_LABEL.sub("", generation.text).strip()
+        return Reply(answer, generation.quote or generation.text, generation.confidence)
     answer, *quotes = QUOTE_LABEL.split(generation.text)
     answer = ANSWER_LABEL.sub("", answer).strip()
     if not answer or NOT_FOUND.match(answer):
@@ -275,29 +291,52 @@ def writing(llm: LLM, what: str) -> None:
         )
 
 
-def first_json(text: str) -> Any:  # noqa: ANN401 (a value of any shape)
-    """The first JSON object or list in a text; None where it does not begin at one of the first `TRIES` brackets."""
-    decoder = json.JSONDecoder()
-    for start in (match.start() for match in islice(re.finditer(r"[\[{]", text), TRIES)):
+def first_json(text: str, schema: object = None) -> Any:  # noqa: ANN401 (a value of any shape)
+    """The JSON that a text is, else the first object or list in it; None where there is none, or it is cut or malformed.
+
+    Nothing inside of a malformed value is taken for the whole. At most `TRIES` brackets are looked at.
+
+    Args:
+        text: of a model.
+        schema: a JSON Schema; where its type is object or array, nothing else is looked for in the text.
+    """
+    decoder = json.JSONDecoder(parse_constant=_refused)
+    try:
+        return decoder.decode(text.strip())
+    except RecursionError:
+        return None
+    except ValueError:
+        pass
+    kind = schema.get("type") if isinstance(schema, Mapping) else None
+    brackets = {"object": r"\{", "array": r"\["}.get(str(kind), r"[\[{]")
+    for start in (match.start() for match in islice(re.finditer(brackets, text), TRIES)):
         try:
             return decoder.raw_decode(text, start)[0]
+        except json.JSONDecodeError as error:
+            if text[start + 1 : error.pos].strip():
+                return None
         except (ValueError, RecursionError):
-            continue
+            return None
     return None
 
 
-def leaves(value: object) -> Iterator[str]:
-    """The texts and numbers in a JSON value, in order; empty texts, booleans and null are left out."""
+def _refused(constant: str) -> None:
+    """NaN and Infinity are no JSON."""
+    raise ValueError(constant)
+
+
+def leaves(value: object, truths: bool = False) -> Iterator[str]:
+    """The texts and numbers in a JSON value, in order, with ``truths`` true and false too; empty texts and null are not."""
     if isinstance(value, Mapping):
         for item in value.values():
-            yield from leaves(item)
+            yield from leaves(item, truths)
     elif isinstance(value, list):
         for item in value:
-            yield from leaves(item)
+            yield from leaves(item, truths)
     elif isinstance(value, str):
         if value.strip():
             yield value
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif isinstance(value, (int, float)) and (truths or not isinstance(value, bool)):
         yield str(value)
 
 
@@ -312,6 +351,8 @@ def task_of(
     if (choices is not None) + (schema is not None) + summarise > 1:
         raise ConfigError("choices, schema and summarise exclude each other: ask for one of them")
     if choices is not None:
+        if isinstance(choices, str):
+            raise ConfigError("choices are a list of texts, not one text")
         return Choosing(tuple(choices))
     if schema is not None:
         return Extracting(schema)

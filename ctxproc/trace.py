@@ -10,8 +10,9 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
+from typing import get_args
 
 from ctxproc.errors import UsageError
 
@@ -106,8 +107,8 @@ class Called:
 class Decoded:
     """One text decoded from several windows.
 
-    ``weights`` and ``entropies`` are those of each token over the windows, as in `Generation`; ``merge`` says how the
-    windows' logits became one.
+    ``weights`` and ``entropies`` are those of each token over the windows, as in `Generation`, as are ``confidence`` and
+    ``quote``; ``merge`` says how the windows' logits became one.
     """
 
     step: str
@@ -123,6 +124,8 @@ class Decoded:
     grade: str = "full"
     finish: str = "stop"
     seconds: float = 0.0
+    confidence: float | None = None
+    quote: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +187,17 @@ Event = (
     | Streamed
     | Answered
 )
+KINDS = {kind.__name__: kind for kind in get_args(Event)}
+"""The events by the names that trace files give them."""
+
 Listener = Callable[[Event], None]
 
 
 def new_run() -> str:
-    """An id for a run: when it began, and eight random hex digits."""
-    return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(4)
+    """An id for a run: when it began, to the microsecond, and eight random hex digits. Later runs sort behind."""
+    began = time.time_ns() // 1000
+    second = time.strftime("%Y%m%d-%H%M%S", time.localtime(began // 1_000_000))
+    return f"{second}-{began % 1_000_000:06d}{secrets.token_hex(4)}"
 
 
 @dataclass
@@ -240,15 +248,53 @@ def written(path: Path) -> Iterator[Listener]:
 def read(path: Path) -> list[dict[str, object]]:
     """The events of a trace file as plain dictionaries.
 
+    A last line that no line feed ends was cut when the run was, and is left out. Fields that an older version did not
+    write have their defaults; the values of those that are there are not looked at.
+
     Raises:
-        UsageError: the file is missing or is no trace.
+        UsageError: the file is missing, is no trace, or lacks what cannot be guessed.
     """
     try:
-        events = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        *lines, _cut = path.read_bytes().split(b"\n")
+        events = [json.loads(line.decode("utf-8", "surrogatepass")) for line in lines if line]
     except OSError as error:
         raise UsageError(f"cannot read the trace {path}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path} is no trace: {error}") from error
-    if not all(isinstance(event, dict) and "event" in event for event in events):
-        raise UsageError(f"{path} is no trace: a line is not an event")
-    return events
+    except RecursionError as error:
+        raise UsageError(f"{path} is no trace: a line is nested too deeply") from error
+    if not events or not all(isinstance(event, dict) and isinstance(event.get("event"), str) for event in events):
+        raise UsageError(f"{path} is no trace: a line is not an event, or there is none")
+    with known_form(path):
+        return [completed(event) for event in events]
+
+
+def completed(event: dict[str, object]) -> dict[str, object]:
+    """An event with the defaults of the fields that it lacks; as it is, if no event has its name.
+
+    Raises:
+        KeyError: it lacks a field that has no default.
+    """
+    values = dict(event)
+    for item in fields(KINDS[name]) if (name := str(event["event"])) in KINDS else ():
+        if item.name in event:
+            continue
+        if item.default is MISSING and item.default_factory is MISSING:
+            raise KeyError(item.name)
+        values[item.name] = item.default if item.default_factory is MISSING else item.default_factory()
+    return values
+
+
+@contextmanager
+def known_form(path: Path) -> Iterator[None]:
+    """For reading in what is in the events of a trace: where they are not of this version's form, that is said in a line.
+
+    Raises:
+        UsageError: something is missing, or is of another type.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"the trace {path} was made by another version of ctxproc, and this one cannot read it: ask again"
+        ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from helpers import chunks_of
 from hypothesis import assume, given
@@ -69,13 +71,41 @@ def test_nothing_is_no_evidence() -> None:
 def test_any_slice_of_any_text_is_verified_and_its_bytes_agree(text: str, data: st.DataObject) -> None:
     assume(not any("\ud800" <= c <= "\udfff" for c in text))
     start = data.draw(st.integers(0, len(text) - 1))
-    words = text[start : data.draw(st.integers(start + 1, len(text)))]
-    assume(words.strip())
+    end = data.draw(st.integers(start + 1, len(text)))
+    assume(not any(re.fullmatch(r"[\w.,]{2}", text[at - 1 : at + 1]) for at in (start, end)))
+    words = text[start:end]
+    assume(words.strip() == words)
     [chunk] = chunks_of(text)
     found = ground(Quote(words, (chunk,), 1.0))
     assert found and found.status == "verified"
     assert text[found.start : found.end] == found.quote == words.strip()
     assert text.encode()[found.byte_start : found.byte_end].decode() == found.quote
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "start"),
+    [
+        ("In 1995 she was 5.", "5", 16),
+        ("I know, no doubt", "no", 8),
+        ("the kitten has ten", "Ten", 15),
+        ("1,995 or 2.5 or 5", "5", 16),
+        ("1,995 or 2.5 or 995.", "995", 16),
+        ("1,995 or 2.5", "2.5", 9),
+        ("Yesterday", "Yes", None),
+        ("the kitten", "ten", None),
+        ("1,995", "1", None),
+        ("in 2.5 s", "2", None),
+        ("He keeps the lamp alight", "He keeps the la", 0),
+        ("He keeps the lamp", "he keeps the la", 0),
+        ("燈塔守望者", "塔守", 1),
+        ("the keeper's lamp", "keeper", 4),
+        ("ends with 1995.", "1995", 10),
+    ],
+)
+def test_a_word_or_number_inside_of_others_is_no_evidence(text: str, words: str, start: int | None) -> None:
+    found = ground(Quote(words, tuple(chunks_of(text)), 1.0))
+    assert found and (found.status == "unverified") == (start is None)
+    assert start is None or found.start == start
 
 
 @given(st.text())

@@ -34,6 +34,14 @@ def test_passages_that_share_too_little_are_left_out_and_those_without_a_word_al
     assert nearest("", chunks) == nearest("Maren", []) == ()
 
 
+def test_the_first_of_equal_passages_is_taken() -> None:
+    first, second = chunks_of("Maren keeps the lamp. ", "Maren keeps the lamp. ")
+    [found] = nearest("Who keeps the lamp? Maren.", [first, second], whole=True)
+    assert found.chunks == (first,)
+    [found] = nearest("Who keeps the lamp? Maren.", [second, first], whole=True)
+    assert found.chunks == (second,)
+
+
 def test_a_whole_text_gives_one_passage() -> None:
     [found] = nearest("Maren keeps it. Lamp.", chunks_of(*TEXTS), whole=True)
     assert found.text == "The lamp is kept by Maren."

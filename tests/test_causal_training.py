@@ -13,7 +13,7 @@ from ctxproc.llm.tokenizer import HfTokenizer
 from training.causal import Plan, Trainer, loss_of, right
 from training.causal_batches import encode, pack
 from training.causal_facts import facts
-from training.causal_model import Shape, fresh_model
+from training.causal_model import Shape, as_llama, fresh_model
 from training.causal_reading import reading
 from training.causal_shots import shots
 from training.causal_tasks import Example, Part, Source
@@ -128,6 +128,12 @@ def test_a_fresh_model_repeats_what_it_has_seen(model: torch.nn.Module) -> None:
         likeliest = model(input_ids=ids).logits.argmax(-1)[0]
     repeated = [int(likeliest[k]) == int(ids[0, k + 1]) for k in range(63, 120)]
     assert sum(repeated) > 0.9 * len(repeated)
+
+
+def test_a_trained_model_is_exported_as_the_same_function(model: torch.nn.Module) -> None:
+    ids = torch.randint(2, 240, (2, 50), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        torch.testing.assert_close(as_llama(model)(input_ids=ids).logits, model(input_ids=ids).logits)
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:

@@ -149,6 +149,21 @@ def test_no_tiny_last_chunk() -> None:
     assert len(tokens) == 2 and min(tokens) > 55
 
 
+class Framed(Words):
+    """As words, and two more around every text: slices have more tokens than their part of the whole."""
+
+    def count(self, text: str) -> int:
+        return super().count(text) + 2
+
+
+def test_chunks_that_are_too_long_by_themselves_are_split_anew_at_breaks_and_not_halved() -> None:
+    text = "One two three four. " * 18 + "The end."
+    chunks = chunks_of(text, Framed(), 15)
+    assert {chunk.start for chunk in chunks[1:]} <= set(breaks(text)[0])
+    assert max(chunk.tokens for chunk in chunks) <= 15 and "".join(chunk.text for chunk in chunks) == text
+    assert max(chunk.tokens for chunk in chunks_of(text, Words(), 15)) == 15
+
+
 @pytest.mark.parametrize("text", ["", " ", "\n\n \n", "\0", "\ufeff", "a", "。"])
 def test_smallest_documents(text: str) -> None:
     assert [chunk.text for chunk in chunks_of(text, Words(), 5)] == ([text] if text else [])

@@ -78,7 +78,7 @@ def test_a_choice_a_limit_a_stream_and_a_replay(book: Path) -> None:
     streamed = run("ask", question, str(book), "--stream", "--resume", "last", "--choices", "Gideon Marsh, Maren Oduya")
     assert streamed.stdout.startswith("Maren Oduya\n") and "verified" in streamed.stdout
     stopped = run("ask", question, str(book), "--max-calls", "0")
-    assert stopped.stdout.startswith("No answer") and "limits.calls 0 reached" in stopped.stderr
+    assert stopped.stdout.startswith("No answer: nothing that was read") and "limits.calls 0 reached" in stopped.stderr
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,7 @@ def test_dry_run_loads_no_weights(book: Path) -> None:
     [
         (("ask", "Who?", "nowhere.txt"), 2, "nowhere.txt"),
         (("ask", "", "BOOK"), 2, "the question is empty"),
+        (("ask", "Who \udcff?", "BOOK"), 2, "the question holds bytes that are not UTF-8"),
         (("ask", "Who?"), 2, "no source"),
         (("ask", "Who?", "EMPTY"), 2, "empty"),
         (("ask", "Who?", "BINARY"), 2, "noise.pdf"),
@@ -139,6 +140,18 @@ def test_what_is_wrong_is_said_in_a_line(book: Path, arguments: tuple[str, ...],
     done = run(*(names.get(a, a).replace("FOLDER", str(book.parent)) for a in arguments), code=code)
     assert says in done.stderr and done.stdout == ""
     assert len(done.stderr.strip().splitlines()) <= 4
+
+
+def test_an_interrupted_run_says_what_is_kept_only_where_something_is() -> None:
+    code = (
+        "import ctxproc.cli.main as program, click;"
+        "program.cli.add_command(click.Command('stop', callback=lambda: (_ for _ in ()).throw({})));"
+        "program.main(['stop'])"
+    )
+    for raised, says in (("KeyboardInterrupt", ""), ("click.Abort('; kept as r1')", "; kept as r1")):
+        command = [sys.executable, "-c", code.format(raised)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.strip()) == (130, f"ctxproc: interrupted{says}")
 
 
 def test_debug_shows_the_traceback(book: Path) -> None:

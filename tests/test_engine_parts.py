@@ -130,10 +130,11 @@ def test_tied_weights_small_ones_and_other_formats_stay_as_they_are() -> None:
 @needs_packing
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux to see what is mapped")
 def test_a_packed_model_keeps_no_weight_file_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def mapped() -> bool:
-        return "model.safetensors" in Path("/proc/self/maps").read_text()
-
     folder = models.build(tmp_path, "llama", **WIDE)
+
+    def mapped() -> bool:
+        return str(folder / "model.safetensors") in Path("/proc/self/maps").read_text()
+
     save_file(
         {k: v.bfloat16() for k, v in load_file(folder / "model.safetensors").items()}, folder / "model.safetensors"
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -12,6 +14,7 @@ from ctxproc.errors import ModelError, UsageError
 from ctxproc.job import HELD, certain
 from ctxproc.stream import Stream, Tell
 
+T = TypeVar("T")
 FACT = "The lamp is kept by Maren Oduya, who rows there."
 WORDS = f"It is kept by Maren Oduya, who rows there each day\nQuote: {FACT}"
 
@@ -66,6 +69,112 @@ def test_leaving_early_ends_the_work_and_there_is_no_answer() -> None:
     assert ended.wait(10)
     with pytest.raises(RuntimeError, match="closed before its end"):
         _ = stream.answer
+
+
+def in_time(work: Callable[[], T]) -> T:
+    """What ``work`` gives, which must not wait for ever."""
+    made: list[T] = []
+    worker = threading.Thread(target=lambda: made.append(work()), daemon=True)
+    worker.start()
+    worker.join(20)
+    assert made, "it waits for ever"
+    return made[0]
+
+
+def test_closing_within_the_loop_ends_it_also_when_the_work_is_done() -> None:
+    stream = library().stream("Who?")
+
+    def heard() -> int:
+        number = 0
+        for _ in stream:
+            number += 1
+            stream._worker.join()
+            stream.close()
+        return number
+
+    assert in_time(heard) == 1
+
+
+@pytest.mark.parametrize("ask", [list, lambda stream: stream.answer], ids=["loop", "answer"])
+def test_closing_from_another_thread_wakes_who_waits(ask: Callable[[Stream], object]) -> None:
+    working, go_on = threading.Event(), threading.Event()
+
+    def work(tell: Tell) -> Answer:
+        working.set()
+        go_on.wait()
+        raise AssertionError
+
+    def waits() -> str:
+        threading.Thread(target=lambda: working.wait() and stream.close()).start()
+        try:
+            return repr(ask(stream))
+        except RuntimeError as error:
+            return str(error)
+
+    stream = Stream(work)
+    assert in_time(waits) in ("[]", "the stream was closed before its end: there is no answer")
+    go_on.set()
+
+
+def test_the_work_is_done_once_whatever_is_asked_for_first() -> None:
+    asked: list[Prompt] = []
+
+    def reply(prompt: Prompt) -> str:
+        asked.append(prompt)
+        return WORDS
+
+    chosen, _ = resolve(flags={"strategy": "stuff", "retrieval": {"search": []}})
+    documents = [Document.from_text(FACT, source="memo.txt")]
+    stream = Library(documents, chosen, llm=ScriptedLLM(reply)).stream("Who?")
+    pieces: list[str] = []
+    for piece in stream:
+        pieces.append(piece)
+        assert stream.answer.text == "It is kept by Maren Oduya, who rows there each day"
+    assert "".join(pieces) == stream.answer.text and len(pieces) > 3
+    assert list(stream) == [] and len(asked) == 1
+
+
+def test_after_an_error_the_answer_is_that_error() -> None:
+    stream = library().stream(" ")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="the question is empty"):
+            _ = stream.answer
+    with pytest.raises(UsageError, match="the question is empty"):
+        list(stream)
+    with pytest.raises(UsageError, match="the question is empty"):
+        _ = stream.answer
+
+
+def test_leaving_does_not_wait_for_a_call_under_way_and_the_work_ends_at_the_next_empty_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ctxproc.stream.PATIENCE", 0.01)
+    go_on, ended = threading.Event(), threading.Event()
+
+    def work(tell: Tell) -> Answer:
+        tell("one")
+        go_on.wait()
+        try:
+            tell("")
+        finally:
+            ended.set()
+        raise AssertionError("the work goes on")
+
+    stream = Stream(work)
+    assert in_time(lambda: next(iter(stream))) == "one"
+    go_on.set()
+    assert ended.wait(20)
+    with pytest.raises(RuntimeError, match="closed before its end"):
+        _ = stream.answer
+
+
+def test_an_empty_piece_is_not_passed_on() -> None:
+    def work(tell: Tell) -> Answer:
+        for piece in ("", "one", "", "two"):
+            tell(piece)
+        return Answer("one two", False, "stuff", "scripted", "")
+
+    assert list(Stream(work)) == ["one", "two"]
 
 
 def test_what_was_withdrawn_is_seen_in_the_answer() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ctxproc import ScriptedLLM
 from ctxproc.job import clip, same
-from ctxproc.llm.base import Generation
+from ctxproc.llm.base import Generation, Tokenizer
 from ctxproc.task import TRIES, Reply, first_json, parse
 
 
@@ -55,6 +57,27 @@ def test_clipping_keeps_the_longest_beginning_of_so_many_tokens(text: str, token
     assert clipped == text or llm.tokenizer.count(clipped) == tokens
 
 
+class Marking(Tokenizer):
+    """A token is a word; one more marks that a text does not end with a full stop."""
+
+    def count(self, text: str) -> int:
+        return len(text.split()) + (not text.rstrip().endswith("."))
+
+    def starts(self, text: str) -> list[int]:
+        marked = not text.rstrip().endswith(".")
+        return [match.start() for match in re.finditer(r"\S+", text)] + [len(text)] * marked
+
+
+def test_a_beginning_that_has_more_tokens_by_itself_than_in_the_text_is_clipped_further() -> None:
+    llm, text = ScriptedLLM(), "It is. So be it."
+    llm.tokenizer = Marking()
+    assert llm.tokenizer.count(text) == 5
+    for tokens in range(1, 6):
+        longest = max((text[:n] for n in range(len(text) + 1) if llm.tokenizer.count(text[:n]) <= tokens), key=len)
+        assert clip(text, tokens, llm) == longest
+    assert clip(text, 3, llm) == "It is. "
+
+
 @pytest.mark.parametrize(
     ("one", "other", "equal"),
     [
@@ -79,13 +102,25 @@ def test_answers_are_the_same_but_for_white_space_quotation_marks_case_and_a_ful
         ("[1] as they say", [1]),
         ("see [note] for {more}: [2]", [2]),
         ('{"a": 1', None),
-        ('{"a": {"b": 2}', {"b": 2}),
+        ('{"a": {"b": 2}', None),
+        ('{"people": [{"name": "Maren"}, {"na', None),
+        ('{"people": [{"name": "Maren" "age": 3}, {"name": "Ada"}]}', None),
+        ('{"a": NaN}', None),
         ('"text" 3 true', None),
+        (' "text" ', "text"),
         ("", None),
     ],
 )
 def test_the_first_object_or_list_that_is_json_is_found(text: str, value: object) -> None:
     assert first_json(text) == value
+
+
+def test_what_a_schema_is_of_is_looked_for() -> None:
+    text = 'As [1] says: {"a": 2}'
+    assert first_json(text) == [1]
+    assert first_json(text, {"type": "object"}) == {"a": 2}
+    assert first_json('{"a": 1} [2]', {"type": "array"}) == [2]
+    assert first_json(text, {"type": ["object", "array"]}) == [1]
 
 
 def test_json_is_looked_for_at_so_many_brackets_and_no_more() -> None:

@@ -73,6 +73,33 @@ def test_a_choice_is_what_the_reply_equals_names_or_resembles(text: str, choice:
     assert Choosing(("red", "dark red", "blue")).parse(said(text)).answer == choice
 
 
+@pytest.mark.parametrize(
+    ("choices", "text", "choice"),
+    [
+        (("May", "may"), "may", "may"),
+        (("May", "may"), "MAY", ""),
+        (("Inc", "Inc."), "Inc.", "Inc."),
+        (("a b", "a  b"), "a  b", "a  b"),
+        (("answer: b", "b"), "answer: b", "answer: b"),
+        (("found", "not found"), "not found", "not found"),
+        (("...", "x"), "...", "..."),
+        (("blue", "red"), "It is not blue but red", ""),
+        (("blue", "red"), "It is red, red I say", "red"),
+        (("red", "dark red"), "dark red", "dark red"),
+    ],
+)
+def test_of_choices_alike_the_one_said_is_taken_or_none(choices: tuple[str, ...], text: str, choice: str) -> None:
+    assert Choosing(choices).parse(said(text)).answer == choice
+
+
+def test_a_choice_that_was_cut_is_the_only_one_that_begins_so() -> None:
+    choosing = Choosing(("Maren Oduya", "Maren Brandt", "Otto"))
+    cut = {
+        text: choosing.parse(Generation(text, 1, 1, finish="length")).answer for text in ("Maren", "Maren B", "Ot", "")
+    }
+    assert cut == {"Maren": "", "Maren B": "Maren Brandt", "Ot": "Otto", "": ""}
+
+
 def test_choices_constrain_decoding_and_are_listed_unless_there_are_too_many() -> None:
     few, many = Choosing(("a", "b")), Choosing(tuple(map(str, range(LISTED + 1))))
     assert few.constraint == Constraint(choices=("a", "b"))
@@ -80,7 +107,7 @@ def test_choices_constrain_decoding_and_are_listed_unless_there_are_too_many() -
     assert many.values == {"choices": ""} and many.constraint == Constraint(choices=many.choices)
 
 
-@pytest.mark.parametrize("choices", [(), ("a", "a"), ("a", " ")])
+@pytest.mark.parametrize("choices", [(), ("a", "a"), ("a", " "), (1, "a")])
 def test_choices_that_are_none_are_refused(choices: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="choices must be"):
         Choosing(choices)
@@ -98,9 +125,19 @@ def test_an_extraction_keeps_its_values_and_without_one_it_is_nothing() -> None:
     assert task.parse(said('Sure! {"a": ["x", 3, true], "b": {"c": " y"}} Bye')).answer == (
         '{"a": ["x", 3, true], "b": {"c": " y"}}'
     )
-    for text in ("{}", "[]", '{"a": null, "b": ["", false]}', "none", '{"a": 1', "[" * 100_000):
+    assert Extracting('{"type": "string"}').parse(said(' "Maren" ')).answer == '"Maren"'
+    deep = '{"a": ' * 990 + "1" + "}" * 990
+    for text in ("{}", "[]", '{"a": null, "b": [""]}', "none", '{"a": 1', "[" * 100_000, deep, '{"a": "\\ud800"}'):
         assert task.parse(said(text)) == Reply("", "")
     assert list(leaves({"a": ["x", 3, True, None, ""], "b": {"c": 2.5}})) == ["x", "3", "2.5"]
+
+
+def test_what_is_only_true_or_false_rests_on_the_nearest_passage() -> None:
+    chunks = chunks_of("The sea is wide. Maren is married. ")
+    reply = Extracting("{}").parse(said('{"married": true}'))
+    [quote] = Extracting("{}").quotes("Is Maren married?", reply, chunks, 1.0)
+    assert quote.text == "Maren is married."
+    assert list(leaves({"a": [True, "x", 2]}, truths=True)) == ["True", "x", "2"]
 
 
 def test_the_evidence_of_an_extraction_is_where_its_values_stand() -> None:

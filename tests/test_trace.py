@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -41,15 +42,62 @@ def test_a_trace_file_is_read_back_as_written(tmp_path: Path) -> None:
 def test_what_is_no_trace_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the trace"):
         read(tmp_path / "none")
-    for content in ("{", "[1]", '{"a": 1}'):
+    contents = ("", "\n", "{\n", "[1]\n", '{"a": 1}\n', '{"event": ["x"]}\n', "[" * 100_000 + "\n", '{"event": "Noted"')
+    for content in contents:
         (tmp_path / "bad").write_text(content)
         with pytest.raises(UsageError, match="is no trace"):
             read(tmp_path / "bad")
+    (tmp_path / "bad").write_text('{"event": "Called"}\n')
+    with pytest.raises(UsageError, match="made by another version"):
+        read(tmp_path / "bad")
     with pytest.raises(UsageError, match="cannot write the trace"), written(tmp_path):
         pass
+
+
+def test_what_is_no_utf_8_is_read_back_as_written(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with written(path) as listener:
+        listener(Noted("Who \udcff"))
+    assert read(path) == [{"event": "Noted", "text": "Who \udcff"}]
+    path.write_bytes(b'{"event": "Noted", "text": "\xff"}\n')
+    with pytest.raises(UsageError, match="is no trace"):
+        read(path)
+
+
+def test_a_last_line_that_was_cut_is_left_out_and_any_other_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with written(path) as listener:
+        listener(Noted("one"))
+        listener(Noted("Zürich"))
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for end in range(first, len(whole)):
+        path.write_bytes(whole[:end])
+        assert [event["text"] for event in read(path)] == ["one"]
+    path.write_bytes(whole[: first - 2] + b"\n" + whole[first:])
+    with pytest.raises(UsageError, match="is no trace"):
+        read(path)
+
+
+def test_fields_that_an_older_version_did_not_write_have_their_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "old.jsonl"
+    called = {"step": "s", "segments": [], "text": "x", "prompt_tokens": 1, "new_tokens": 2, "reused_tokens": 0}
+    path.write_text(json.dumps({"event": "Called", **called}) + '\n{"event": "Unheard", "a": 1}\n')
+    defaults = {"confidence": None, "quote": None, "grade": "full", "finish": "stop", "seconds": 0.0, "way": "generate"}
+    assert read(path) == [
+        {"event": "Called", **called, **defaults, "tokens": ()},
+        {"event": "Unheard", "a": 1},
+    ]
 
 
 def test_run_ids_are_unique_and_sort_by_time() -> None:
     ids = [new_run() for _ in range(50)]
     assert len(set(ids)) == 50
-    assert [i[:15] for i in ids] == sorted(i[:15] for i in ids)
+    assert [i[:22] for i in ids] == sorted(i[:22] for i in ids)
+
+
+def test_run_ids_of_one_second_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = iter(1_700_000_000_000_000_000 + step * 1_000 for step in range(100))
+    monkeypatch.setattr(time, "time_ns", lambda: next(began))
+    ids = [new_run() for _ in range(100)]
+    assert ids == sorted(ids) and len({i[:15] for i in ids}) == 1

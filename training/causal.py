@@ -29,7 +29,7 @@ from transformers import GenerationConfig, Qwen2ForCausalLM
 from ctxproc.llm.tokenizer import HfTokenizer
 from training.causal_batches import Batch, Tokens, encode, pack
 from training.causal_facts import facts
-from training.causal_model import Shape, fresh_model
+from training.causal_model import Shape, as_llama, fresh_model
 from training.causal_reading import plain, reading, repeated
 from training.causal_shots import shots
 from training.causal_tasks import Source, examples, mixture
@@ -126,12 +126,11 @@ class Trainer:
     def export(self, folder: Path, tokenizer: HfTokenizer) -> None:
         """Write the model as transformers reads it, in bf16, in place of an earlier one."""
         new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-        self.work.generation_config = GenerationConfig(
-            do_sample=False, bos_token_id=self.work.config.bos_token_id, eos_token_id=self.work.config.eos_token_id
+        model = as_llama(self.work)
+        model.generation_config = GenerationConfig(
+            do_sample=False, bos_token_id=model.config.bos_token_id, eos_token_id=model.config.eos_token_id
         )
-        self.work.config.use_cache = True
-        self.work.save_pretrained(new)
-        self.work.config.use_cache = False
+        model.save_pretrained(new)
         tokenizer.inner.save_pretrained(new)
         if folder.exists():
             folder.rename(old)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 THETA = 1e6  # of the rotary positions
 SHARP = 12  # rotary pairs that tell near positions apart; the others hardly turn within a window
@@ -163,3 +163,28 @@ def _look_back(query: Tensor, key: Tensor) -> None:
 
 def _views(weight: Tensor, shape: Shape) -> Tensor:
     return weight.view(shape.heads, 64, shape.width)
+
+
+def as_llama(model: Qwen2ForCausalLM) -> LlamaForCausalLM:
+    """The same function as a Llama with biases, that of the output projection being zero; in the model's precision.
+
+    transformers puts the tokenizer of Qwen in the place of a folder's own where the folder says ``qwen2``.
+    """
+    kept = model.config.to_dict()
+    names = (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "rms_norm_eps",
+    )
+    names += ("num_key_value_heads", "max_position_embeddings", "rope_parameters", "tie_word_embeddings")
+    names += ("bos_token_id", "eos_token_id", "pad_token_id")
+    config = LlamaConfig(**{name: kept[name] for name in names}, attention_bias=True, dtype=model.dtype)
+    with torch.no_grad():
+        llama = LlamaForCausalLM(config).to(model.dtype)
+        for block in llama.model.layers:
+            block.self_attn.o_proj.bias.zero_()
+        llama.load_state_dict(model.state_dict(), strict=False)
+    return llama

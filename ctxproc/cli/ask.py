@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +16,14 @@ import click
 from ctxproc.cli.options import limit_options, owner_options, settings, settings_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ctxproc.answer import Answer, Evidence
     from ctxproc.ask import Library
     from ctxproc.config import Settings
     from ctxproc.llm.base import LLM
     from ctxproc.memory.memory import Memory
-    from ctxproc.trace import Listener
+    from ctxproc.trace import Event, Listener
 
 
 @click.command()
@@ -73,9 +75,9 @@ def ask(
         raise click.UsageError("--stream prints text: leave out --json and --dry-run")
     chosen, _ = settings(strategy, model, preset, file, sets)
     asked: dict[str, Any] = {"choices": chosen_of(choices), "schema": schema_of(schema), "summarise": summarise}
-    with progress(sys.stderr) as listener:
+    with resumable(chosen, trace_file) as started, progress(sys.stderr) as listener:
         filed = remembered(memory, chosen, listener, user, agent, session) if memory else None
-        library = open_library(question, sources, chosen, listener, filed)
+        library = open_library(question, sources, chosen, listener, started, memory=filed)
         if dry_run:
             plan = library.plan(question, **asked)
         else:
@@ -106,7 +108,7 @@ def schema_of(schema: str | None) -> str | None:
     if schema is None or schema.lstrip().startswith("{"):
         return schema
     try:
-        return Path(schema).read_text(encoding="utf-8")
+        return Path(schema).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise click.UsageError(f"cannot read the schema {schema}: {reason}") from error
@@ -125,7 +127,7 @@ def resumed(library: Library, run: str, question: str, asked: Mapping[str, Any])
     from ctxproc.replay import resumed as with_words
     from ctxproc.task import task_of
 
-    return with_words(library.llm, find(run), question, library.settings, task_of(**asked))
+    return with_words(library.llm, find(run, library.settings), question, library.settings, task_of(**asked))
 
 
 def remembered(path: Path, chosen: Settings, listener: Listener, user: str, agent: str, session: str) -> Memory:
@@ -138,14 +140,36 @@ def remembered(path: Path, chosen: Settings, listener: Listener, user: str, agen
     return Memory(path, user, agent=agent, session=session, settings=chosen, listeners=[listener])
 
 
+@contextmanager
+def resumable(chosen: Settings, trace_file: Path | None) -> Iterator[Listener]:
+    """A listener for one run; where it is interrupted once it has begun, its trace is named, if one is kept.
+
+    Raises:
+        click.Abort: it was interrupted.
+    """
+    from ctxproc.trace import Started
+
+    kept: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Started) and (chosen.cache.runs or trace_file):
+            kept.append(event.run if chosen.cache.runs else shlex.quote(str(trace_file)))
+
+    try:
+        yield listen
+    except KeyboardInterrupt:
+        how = f"; what was done is kept: run it again with --resume {kept[0]}" if kept else ""
+        raise click.Abort(how) from None
+
+
 def open_library(
-    question: str, sources: tuple[str, ...], chosen: Settings, listener: object, memory: Memory | None = None
+    question: str, sources: tuple[str, ...], chosen: Settings, *listeners: Listener, memory: Memory | None = None
 ) -> Library:
     """The sources, opened; the question is looked at first, since reading sources may take long."""
     from ctxproc.ask import Library, checked
 
     checked(question)
-    return Library(sources, chosen, listeners=[listener], memory=memory)  # type: ignore[list-item]
+    return Library(sources, chosen, listeners=listeners, memory=memory)
 
 
 def show(answer: Answer, streamed: bool = False) -> None:
@@ -155,7 +179,8 @@ def show(answer: Answer, streamed: bool = False) -> None:
     if streamed and not answer.abstained:
         click.echo()
     elif answer.abstained:
-        click.echo(("\n" if streamed else "") + "No answer: nothing in the sources supports one.")
+        where = "that was read" if answer.stopped else "in the sources"
+        click.echo(("\n" if streamed else "") + f"No answer: nothing {where} supports one.")
     else:
         click.echo(plain(answer.text))
     if answer.stopped:

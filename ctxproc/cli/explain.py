@@ -3,41 +3,65 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctxproc.cli.options import debug_option
+from ctxproc.cli.options import debug_option, settings
 from ctxproc.cli.terminal import plain
+
+if TYPE_CHECKING:
+    from ctxproc.config import Settings
+
+SHOWN = 3
+"""Places of a text that stands in many."""
 
 
 @click.command()
 @click.argument("run")
 @click.option("--replay", "again", is_flag=True, help="Run it again from its trace, without the model; print its JSON.")
+@click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Settings of the run.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One of them, as cache.folder.")
 @debug_option
-def explain(run: str, again: bool) -> None:
+def explain(run: str, again: bool, file: Path | None, sets: tuple[str, ...]) -> None:
     """Show a RUN: its selection, its exact prompts, its replies and its answer.
 
-    RUN is the id that an answer carries, `last`, a trace file, or the name of a strategy, whose templates are shown.
+    RUN is the id that an answer carries, `last`, a trace file, or the name of a strategy, whose templates are shown. A
+    run that had another cache.folder is found by the same --config or --set.
     With --replay everything but the model is run again over the same sources, the model's words being taken from the
     trace: what is printed is what `ask --json` printed, to the byte, or an error that says what comes out differently.
     """
     from ctxproc.strategies import catalogue
-    from ctxproc.trace import read
 
+    chosen, _ = settings(None, None, None, file, sets)
     if again:
         from ctxproc.replay import replay
 
-        click.echo(json.dumps(replay(find(run)), ensure_ascii=False))
+        click.echo(json.dumps(replay(find(run, chosen)), ensure_ascii=False))
     elif run in catalogue.names():
         for step, purpose in catalogue.get(run).steps.items():
             show_template(step, purpose)
     else:
-        events = read(find(run))
-        for line in story(events, places(events)):
+        for line in told(find(run, chosen)):
             click.echo(plain(line))
+
+
+def told(path: Path) -> list[str]:
+    """The story of a trace.
+
+    Raises:
+        UsageError: it is no trace, or one of another version.
+    """
+    from ctxproc.trace import known_form, read
+
+    events = read(path)
+    with known_form(path):
+        lines = list(story(events, places(events)))
+    return [line.encode(errors="replace").decode() for line in lines]
 
 
 def show_template(step: str, purpose: str) -> None:
@@ -47,19 +71,18 @@ def show_template(step: str, purpose: str) -> None:
     click.echo(f"--- {step}: {purpose}\n{template(step).source}\n")
 
 
-def find(run: str) -> Path:
-    """The trace file of a run.
+def find(run: str, chosen: Settings) -> Path:
+    """The trace file of a run: itself, or in the cache folder that the settings name.
 
     Raises:
         UsageError: there is none.
     """
     from ctxproc.ask import runs_folder
-    from ctxproc.config import Settings
     from ctxproc.errors import UsageError
 
     if Path(run).is_file():
         return Path(run)
-    kept = {path.stem: path for path in sorted(runs_folder(Settings()).glob("*.jsonl"))}
+    kept = {path.stem: path for path in sorted(runs_folder(chosen).glob("*.jsonl"))}
     if run == "last" and kept:
         return kept[max(kept)]
     if run in kept:
@@ -71,9 +94,10 @@ Place = Callable[[str], str]
 
 
 def places(events: Iterable[Mapping[str, Any]]) -> Place:
-    """A function from the text of a chunk to where it stands, "" where that is not known.
+    """A function from the text of a chunk to the places where it stands, "" where none is known.
 
-    It looks into those sources that are files and have not changed since the run.
+    It looks into those sources that are files and have not changed since the run. Which of several places was read, the
+    text does not tell.
     """
     from ctxproc.document import load
     from ctxproc.errors import SourceError
@@ -88,11 +112,13 @@ def places(events: Iterable[Mapping[str, Any]]) -> Place:
         documents = []
 
     def place(text: str) -> str:
-        for document in documents:
-            start = document.text.find(text) if text else -1
-            if start >= 0:
-                return f"{document.source} {start:,} to {start + len(text):,}"
-        return ""
+        found = (
+            f"{document.source} {match.start():,} to {match.end():,}"
+            for document in documents
+            for match in re.finditer(re.escape(text), document.text)
+        )
+        shown = list(islice(found, SHOWN + 1)) if text else []
+        return " or ".join([*shown[:SHOWN], *(["elsewhere"] if len(shown) > SHOWN else [])])
 
     return place
 
@@ -113,8 +139,7 @@ def story(events: Iterable[Mapping[str, Any]], place: Place) -> Iterable[str]:
                 yield from ranked(event["chunks"])
             case "Called":
                 yield from asked(event, [event["segments"]], place)
-                sure = "" if event["confidence"] is None else f" (confidence {event['confidence']:.3f})"
-                yield f"  => {event['text']!r}{sure}"
+                yield f"  => {event['text']!r}{sure(event)}"
             case "Decoded":
                 yield from asked(event, event["windows"], place)
                 yield from decoded(event)
@@ -146,9 +171,14 @@ def asked(event: Mapping[str, Any], windows: Iterable[Iterable[tuple[str, str, s
         yield "".join(text for _, _, text in segments)
 
 
+def sure(event: Mapping[str, Any]) -> str:
+    """The confidence of a reply, "" where it has none."""
+    return "" if event["confidence"] is None else f" (confidence {event['confidence']:.3f})"
+
+
 def decoded(event: Mapping[str, Any]) -> Iterable[str]:
     """Of each token decoded from several windows: the window that counted most, its weight, and each entropy."""
-    yield f"  => {event['text']!r} by {event['merge']}"
+    yield f"  => {event['text']!r} by {event['merge']}{sure(event)}"
     entropies = event["entropies"] or [()] * len(event["weights"])
     for (text, logprob), weights, row in zip(event["tokens"], event["weights"], entropies, strict=False):
         best = max(range(len(weights)), key=lambda i: weights[i])
@@ -161,6 +191,6 @@ def answered(answer: Mapping[str, Any]) -> Iterable[str]:
     yield f"answer: {answer['answer']!r}" if not answer["abstained"] else "abstained"
     for item in answer["evidence"]:
         yield f"  {item['status']}: {item['source']} {item['start']:,} to {item['end']:,}: {item['quote']!r}"
-    if answer["stopped"]:
+    if answer.get("stopped"):
         yield f"stopped: {answer['stopped']}"
     yield f"usage: {answer['usage']}"

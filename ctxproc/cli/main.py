@@ -51,9 +51,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"ctxproc: {error}", err=True)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        again = "run it again" if "memory" in arguments[:1] else "run it again with --resume last"
-        click.echo(f"\nctxproc: interrupted; what was done is kept: {again}", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        again = "; what was done is kept: run it again" if "memory" in arguments[:1] else error
+        click.echo(f"\nctxproc: interrupted{again}", err=True)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,6 +23,11 @@ AT_ONCE = 64
 """Prompts that are handed to the model together; progress is told between."""
 
 
+CALLS = "limits.calls"
+TOKENS = "limits.run_tokens"
+"""The settings that limit a run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Hard limits of one run; None is no limit."""
@@ -35,7 +40,7 @@ class Meter(LLM):
     """Wraps a model for one run. A call that would pass a limit is not made.
 
     Attributes:
-        refused: calls that `affords` has said there is no room for.
+        reached: the limits, by the names of their settings, that kept calls from being made or chunks from being read.
     """
 
     def __init__(self, llm: LLM, limits: Limits, trace: Trace) -> None:
@@ -44,7 +49,7 @@ class Meter(LLM):
         self.tokenizer = llm.tokenizer
         self.gives_confidence = llm.gives_confidence
         self.writes = llm.writes
-        self.refused = 0
+        self.reached: set[str] = set()
         self._llm = llm
         self._limits = limits
         self._trace = trace
@@ -71,13 +76,22 @@ class Meter(LLM):
     def affords(self, prompts: Sequence[Prompt], reserved: int) -> int:
         """How many of these prompts, from the first on, the limits still allow for."""
         calls = len(prompts) if self._limits.calls is None else max(0, self._limits.calls - self._calls)
-        number = min(len(prompts), calls)
+        number, limit = min(len(prompts), calls), CALLS
         if self._limits.tokens is not None:
             left = self._limits.tokens - self._prompt_tokens - self._new_tokens
             costs = accumulate(self._llm.count_tokens(prompt) + reserved for prompt in prompts[:number])
-            number = sum(1 for cost in costs if cost <= left)
-        self.refused += len(prompts) - number
+            held = sum(1 for cost in costs if cost <= left)
+            number, limit = (held, TOKENS) if held < number else (number, CALLS)
+        if number < len(prompts):
+            self.reached.add(limit)
         return number
+
+    @property
+    def stopped(self) -> str:
+        """The limits that were reached, with their values, in one phrase; "" where none was."""
+        limits = ((CALLS, self._limits.calls), (TOKENS, self._limits.tokens))
+        reached = " and ".join(f"{name} {limit}" for name, limit in limits if name in self.reached)
+        return f"{reached} reached" if reached else ""
 
     def usage(self, seconds: float) -> Usage:
         """What has been spent so far."""
@@ -238,6 +252,8 @@ class WindowedMeter(Meter, WindowedLLM):
                 made.grade,
                 made.finish,
                 time.monotonic() - began,
+                made.confidence,
+                made.quote,
             )
         )
         return made

@@ -25,7 +25,7 @@ class Recorded(LLM):
 
     Args:
         llm: the model of the run; its weights are not loaded as long as every prompt was recorded.
-        events: of the run's trace.
+        events: of the run's trace, as `ctxproc.trace.read` gives them.
         live: let ``llm`` speak to prompts that were not recorded.
 
     Raises:
@@ -42,6 +42,7 @@ class Recorded(LLM):
         self.writes = llm.writes
         self._llm = llm
         self._live = live
+        self._scored = any(event["event"] == "Scored" for event in events)
         self._kept: dict[str, deque[Mapping[str, Any]]] = defaultdict(deque)
         for event in events:
             if event["event"] in ("Called", "Scored", "Decoded") and event.get("finish") != INTERRUPTED:
@@ -65,8 +66,8 @@ class Recorded(LLM):
         return self._llm.notices() if self._live else []
 
     def check_scores(self) -> None:
-        """As the model, where it speaks."""
-        if self._live:
+        """As the model; it is not asked where the recorded words are all there is and hold a log-likelihood."""
+        if self._live or not self._scored:
             self._llm.check_scores()
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:

@@ -148,16 +148,24 @@ def plan_reduced(strategy: Strategy, job: Job, notes: int, budget: Budget) -> Pl
 
 
 def reduced(job: Job, notes: Sequence[Note], budget: Budget) -> Draft:
-    """The task, done over notes that are merged until one prompt holds them; a single note that answers is the answer."""
+    """The task, done over notes that are merged until one prompt holds them; a single note that answers is the answer.
+
+    A round that leaves as many notes as there were is the last: of these, as many as one prompt holds are read, from the
+    first on.
+    """
     if not notes:
         return Draft()
     if len(notes) == 1 and isinstance(job.task, Answering):
         return drafted(job, notes[0].reply, notes[0].chunks)
     texts = [note.text for note in notes]
-    while len(budget.grouped(texts)) > 1:
-        texts, whole = merged(job, texts, budget)
+    while len(groups := budget.grouped(texts)) > 1:
+        after, whole = merged(job, texts, budget)
         if not whole:
-            return unfinished(job, texts, notes)
+            return unfinished(job, after, notes)
+        if len(after) == len(texts):
+            texts = [texts[i] for i in groups[0]]
+            break
+        texts = after
     return concluded(job, texts, notes)
 
 

@@ -19,7 +19,7 @@ from ctxproc.chunk import Chunk
 from ctxproc.errors import PromptTooLongError
 from ctxproc.job import Job
 from ctxproc.llm.base import LLM, Sampling
-from ctxproc.llm.meter import Meter, metered
+from ctxproc.llm.meter import CALLS, TOKENS, Limits, Meter, metered
 from ctxproc.prompt import template
 from ctxproc.task import Answering, Reply, Task
 from ctxproc.trace import Noted
@@ -47,10 +47,10 @@ class Plan:
     def __mul__(self, times: int) -> Plan:
         return Plan(self.calls * times, self.prompt_tokens * times, self.new_tokens * times)
 
-    def within(self, calls: int | None, tokens: int | None) -> bool:
-        """Whether this keeps within limits; None is no limit."""
-        spent = self.prompt_tokens + self.new_tokens
-        return (calls is None or self.calls <= calls) and (tokens is None or spent <= tokens)
+    def beyond(self, limits: Limits) -> set[str]:
+        """The limits that this would pass, by the names of their settings."""
+        spent = ((CALLS, self.calls, limits.calls), (TOKENS, self.prompt_tokens + self.new_tokens, limits.tokens))
+        return {name for name, amount, limit in spent if limit is not None and amount > limit}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +146,24 @@ class Strategy(ABC):
         return Plan(1, overhead + context, job.llm.reserved(job.sampling))
 
     def affordable(self, job: Job) -> Job:
-        """The job with as many of its most relevant chunks as the limits allow by plan, in document order.
+        """The job with as many of its chunks as the limits allow by plan, in document order.
 
-        Where the limits do not even allow for one, all are left, and the run is stopped where it must be.
+        The most relevant are taken, where nothing was searched the first; the run counts as stopped by the limits that leave
+        chunks out. Where these do not even allow for one, all are left, and the run is stopped where it must be.
         """
-        limits = job.limits.calls, job.limits.tokens
-        if not job.chunks or limits == (None, None) or self.plan(job).within(*limits):
+        if not job.chunks or job.limits == Limits() or not self.plan(job).beyond(job.limits):
             return job
-        sizes = range(1, len(job.chunks))
-        number = bisect_right(sizes, False, key=lambda n: not self.plan(job.of(job.by_relevance[:n])).within(*limits))
+
+        def beyond(number: int) -> set[str]:
+            return self.plan(job.of(job.by_relevance[:number])).beyond(job.limits)
+
+        number = bisect_right(range(1, len(job.chunks)), False, key=lambda n: bool(beyond(n)))
         if not number:
             return job
-        job.trace.emit(Noted(f"the limits allow for {number} of {len(job.chunks)} chunks: the most relevant are read"))
+        which = "best ranked" if job.relevance else "first"
+        job.trace.emit(Noted(f"the limits allow for {number} of {len(job.chunks)} chunks: the {which} are read"))
+        if isinstance(job.llm, Meter):
+            job.llm.reached |= beyond(number + 1)
         return job.of(job.by_relevance[:number])
 
     def __call__(self, job: Job) -> Answer:
@@ -170,7 +176,7 @@ class Strategy(ABC):
         job.task.check(job.llm)
         self.check(job)
         meter = metered(job.llm, job.limits, job.trace)
-        draft = self.read(replace(self.affordable(job), llm=meter))
+        draft = self.read(self.affordable(replace(job, llm=meter)))
         evidence = ground_all(draft.quotes)
         reason = why_not(job, draft, any(item.status != "unverified" for item in evidence))
         if draft.text and reason:
@@ -186,7 +192,7 @@ class Strategy(ABC):
             evidence=() if reason else evidence,
             usage=meter.usage(time.monotonic() - began),
             confidence=draft.confidence,
-            stopped=stopped(job, meter),
+            stopped=meter.stopped,
         )
 
 
@@ -197,11 +203,3 @@ def why_not(job: Job, draft: Draft, supported: bool) -> str:
     if draft.confidence is not None and draft.confidence < job.min_confidence:
         return f"confidence {draft.confidence:.2f} is below {job.min_confidence}"
     return "no quote was found" if job.require_evidence and not supported else ""
-
-
-def stopped(job: Job, meter: Meter) -> str:
-    """Which limit kept calls from being made; "" where none did."""
-    if not meter.refused:
-        return ""
-    limits = (("limits.calls", job.limits.calls), ("limits.run_tokens", job.limits.tokens))
-    return " and ".join(f"{name} {limit}" for name, limit in limits if limit is not None) + " reached"

@@ -40,7 +40,8 @@ class MapRerank(Strategy):
 
     Good for facts that stand in one place; cheap, parallel, and each answer names its own chunk. It cannot combine two
     chunks. A model without a confidence is asked again about every answer; a number that it gives is no probability, and
-    what ``answer.min_confidence`` then means depends on the model.
+    what ``answer.min_confidence`` then means depends on the model. Answers that the limits of the run forbid to ask about
+    have no confidence: they come after all others, the most relevant first.
 
     Attributes:
         prior: weight of what the search thought of a chunk, in log-odds per unit of its relevance, which runs from 0 to
@@ -101,29 +102,36 @@ class MapRerank(Strategy):
         scores = self.judge(job, found)
         if job.relevance:
             scores = [self.weighed(score, job.relevance[i]) for i, score in zip(places, scores, strict=True)]
-        best = max(range(len(found)), key=lambda i: scores[i])
+        relevance = [job.relevance[i] if job.relevance else 1.0 for i in places]
+        ranks = [other if score is None else score for score, other in zip(scores, relevance, strict=True)]
+        best = max(range(len(found)), key=lambda i: (scores[i] is not None, ranks[i]))
         answer = found[best][1].answer
         quotes = tuple(
             quote
-            for (chunk, reply), score in zip(found, scores, strict=True)
+            for (chunk, reply), rank in zip(found, ranks, strict=True)
             if same(reply.answer, answer)
-            for quote in job.task.quotes(job.question, reply, (chunk,), score)
+            for quote in job.task.quotes(job.question, reply, (chunk,), rank)
         )
         return Draft(answer, quotes, scores[best])
 
-    def judge(self, job: Job, found: Sequence[Found]) -> list[float]:
-        """How sure it is that each answer is supported by its chunk, in [0, 1]: the model's own confidence, or a verdict."""
+    def judge(self, job: Job, found: Sequence[Found]) -> list[float | None]:
+        """How sure it is that each answer is supported by its chunk, in [0, 1]: the model's own confidence, or a verdict.
+
+        None where the limits forbid to ask for one.
+        """
         unsure = [item for item in found if item[1].confidence is None]
         if not unsure:
-            return [reply.confidence or 0.0 for _, reply in found]
+            return [reply.confidence for _, reply in found]
         by_score = self.score == "likelihood" or (self.score == "auto" and gives_scores(job.llm))
         if self.score == "auto" and not by_score:
             job.trace.emit(Noted(f"{job.llm.name} gives no likelihoods: it is asked for a number from 0 to 100"))
         verdicts = iter(by_likelihood(job, unsure) if by_score else by_number(job, unsure))
         return [next(verdicts) if reply.confidence is None else reply.confidence for _, reply in found]
 
-    def weighed(self, score: float, relevance: float) -> float:
-        """An answer's probability, moved by the relevance of its chunk."""
+    def weighed(self, score: float | None, relevance: float) -> float | None:
+        """An answer's probability, where it has one, moved by the relevance of its chunk."""
+        if score is None:
+            return None
         return sigmoid(logit(score) + self.prior * (relevance - self.neutral))
 
 
@@ -133,17 +141,19 @@ def judged(job: Job, step: str, found: Found) -> Prompt:
     return job.prompt(step, [chunk.text], answer=clip(reply.answer, job.sampling.max_new_tokens, job.llm))
 
 
-def by_likelihood(job: Job, found: Sequence[Found]) -> list[float]:
-    """p(yes) / p(yes or no) to each answer; 0 where a limit forbids to ask."""
+def by_likelihood(job: Job, found: Sequence[Found]) -> list[float | None]:
+    """p(yes) / p(yes or no) to each answer; None where a limit forbids to ask."""
     prompts = [judged(job, JUDGE, item) for item in found for _ in VERDICTS]
     verdicts = job.score(prompts, VERDICTS * len(found))
-    return [sigmoid(yes.total - no.total) for yes, no in zip(verdicts[::2], verdicts[1::2], strict=True)]
+    pairs = zip(verdicts[::2], verdicts[1::2], strict=True)
+    # The second of a pair is asked for last: where a limit forbids the first, it forbids the second.
+    return [None if math.isnan(no.total) else sigmoid(yes.total - no.total) for yes, no in pairs]
 
 
-def by_number(job: Job, found: Sequence[Found]) -> list[float]:
-    """The number that the model gives each answer, in [0, 1]; 0 where it gives none."""
+def by_number(job: Job, found: Sequence[Found]) -> list[float | None]:
+    """The number that the model gives each answer, in [0, 1]; 0 where it gives none, None where a limit forbids to ask."""
     replies = numbering(job).generate([judged(job, NUMBER, item) for item in found])
-    return [number(reply.answer) / 100 for reply in replies]
+    return [number(reply.answer) / 100 if reply.made else None for reply in replies]
 
 
 def numbering(job: Job) -> Job:

@@ -24,7 +24,7 @@ from ctxproc.llm.base import Generation, Sampling, Token
 from ctxproc.llm.meter import Limits
 from ctxproc.llm.scripted import WordTokenizer
 from ctxproc.prompt import Prompt
-from ctxproc.strategies.flare import GO_ON, Flare, cut
+from ctxproc.strategies.flare import GO_ON, Flare, Sentence, cut
 from ctxproc.strategies.stuff import Stuff
 from ctxproc.task import Choosing
 from ctxproc.trace import Called, Event, Kept, Noted, Streamed, Trace
@@ -126,6 +126,12 @@ def test_theta_is_the_probability_up_to_which_a_sentence_is_unsure(probability: 
     job, shelf = writing({"": PLAN}, {"Oduya": probability})
     Flare(theta=0.8)(job)
     assert len(shelf.queries) == asked
+
+
+def test_a_probability_that_equals_theta_or_mask_is_not_above_it() -> None:
+    sentence = Sentence("It rained.", (("It", 0.9), (" rained.", 0.5)))
+    assert [sentence.unsure(theta) for theta in (0, 0.49, 0.5, 1)] == [False, False, True, True]
+    assert [sentence.query(mask) for mask in (0.49, 0.5)] == ["It rained.", "It"]
 
 
 def test_proof_theta_1_without_a_mask_retrieves_once_for_every_sentence_with_the_whole_sentence() -> None:

@@ -6,6 +6,7 @@ in `test_refine.py`, those on winners and score strings in `test_map_rerank.py`.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,14 +24,14 @@ from ctxproc.llm.base import Generation, Sampling
 from ctxproc.llm.meter import Limits, metered
 from ctxproc.prompt import Prompt
 from ctxproc.strategies import Strategy
-from ctxproc.strategies._notes import COLLAPSE, MAP, Budget, grouped, merged, most_groups
+from ctxproc.strategies._notes import COLLAPSE, MAP, Budget, grouped, merged, most_groups, reduced
 from ctxproc.strategies.base import NOTES
 from ctxproc.strategies.map_reduce import MapReduce
 from ctxproc.strategies.map_rerank import MapRerank
 from ctxproc.strategies.refine import Refine
 from ctxproc.strategies.stuff import Stuff
 from ctxproc.strategies.tree import Tree
-from ctxproc.task import Answering, Choosing, Extracting, Summarising, Task
+from ctxproc.task import Answering, Choosing, Extracting, Reply, Summarising, Task
 from ctxproc.trace import Trace
 
 sizes = st.lists(st.integers(0, 20), max_size=30)
@@ -160,6 +161,25 @@ def test_every_round_of_merging_at_least_halves_the_notes_and_loses_none_where_t
         groups = budget.grouped(texts)
         assert [text.split()[0] for text in after] == [f"n{group[0]}" for group in groups]
     assert all(llm.count_tokens(prompt) + 40 <= window for prompt in llm.prompts)
+
+
+def test_a_round_of_merging_without_progress_is_the_last_and_the_notes_that_fit_are_concluded_from() -> None:
+    rounds = itertools.count()
+
+    class Stuck(Budget):
+        """Joins no two notes."""
+
+        def grouped(self, texts: Sequence[str]) -> list[list[int]]:
+            assert next(rounds) < 9, "it goes round for ever"
+            return [[i] for i in range(len(texts))]
+
+    llm = ScriptedLLM(lambda p: f"all\nQuote: {p.contexts[0]}")
+    job = job_of(["one is it. ", "two is it. "], llm)
+    budget = Stuck(llm, room=50, length=20, joint=1)
+    notes = [budget.note(Reply("it", chunk.text.strip()), (chunk,), 0.0) for chunk in job.chunks]
+    draft = reduced(job, notes, budget)
+    assert [(prompt.step, prompt.contexts) for prompt in llm.prompts] == [(NOTES, ("one is it.",))]
+    assert (draft.text, draft.quotes[0].text) == ("all", "one is it.")
 
 
 CHAINS = [Stuff(), MapReduce(), MapRerank(), Refine(), Tree()]

@@ -180,11 +180,31 @@ def test_a_model_without_likelihoods_is_asked_for_numbers_unless_likelihoods_wer
     assert not llm.prompts
 
 
-def test_a_score_that_a_limit_forbids_is_0_and_the_answer_stays() -> None:
-    for strategy in (BY_NUMBER, MapRerank(score="likelihood")):
-        job = job_of(["one. ", "two. "], rating(lambda _: "99"))
-        draft = strategy.read(replace(job, llm=metered(job.llm, Limits(calls=2), Trace())))
-        assert (draft.text, draft.confidence) == ("one.", 0)
+@pytest.mark.parametrize("strategy", [BY_NUMBER, MapRerank(score="likelihood")], ids=["number", "likelihood"])
+def test_answers_that_a_limit_forbids_to_judge_have_no_confidence_and_the_most_relevant_stands(
+    strategy: MapRerank,
+) -> None:
+    job = job_of(["one. ", "two. "], rating(lambda _: "99"), min_confidence=0.5)
+    for relevance, text in (((), "one."), ((0.2, 1.0), "two."), ((1.0, 0.2), "one.")):
+        some = replace(job, relevance=relevance, llm=metered(job.llm, Limits(calls=2), Trace()))
+        draft = strategy.read(some)
+        assert (draft.text, draft.confidence) == (text, None)
+        assert [quote.score for quote in draft.quotes] == [1.0]
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_quote_that_was_found_is_not_thrown_away_where_no_call_is_left_to_judge_it(calls: int) -> None:
+    llm = ScriptedLLM(["Maren\nQuote: kept by Maren"])
+    job = job_of(["The lamp is kept by Maren. "], llm, relevance=[1.0], min_confidence=0.08)
+    answer = MapRerank()(replace(job, limits=Limits(calls=calls)))
+    assert (answer.text, answer.confidence, answer.stopped) == ("Maren", None, f"limits.calls {calls} reached")
+    assert [(item.quote, item.status, item.score) for item in answer.evidence] == [("kept by Maren", "verified", 1.0)]
+
+
+def test_an_answer_that_was_judged_comes_before_a_more_relevant_one_that_was_not() -> None:
+    job = job_of(["one. ", "two. ", "three. "], rating(lambda _: "20"), relevance=[0.75, 1.0, 0.5])
+    draft = BY_NUMBER.read(replace(job, llm=metered(job.llm, Limits(calls=4), Trace())))
+    assert (draft.text, draft.confidence) == ("one.", pytest.approx(0.2))
 
 
 def test_an_unknown_way_of_scoring_is_refused() -> None:

@@ -67,7 +67,7 @@ def test_proof_the_length_of_a_prompt_is_bounded_whatever_was_read_before() -> N
     assert longest[0] == longest[1]
 
 
-def test_memory_and_quotations_are_cut_so_that_no_prompt_has_more_of_them_than_a_reply_is_long() -> None:
+def test_proof_memory_and_quotations_are_cut_so_that_no_prompt_has_more_of_them_than_a_reply_is_long() -> None:
     def verbose(prompt: Prompt) -> Generation:
         return Generation("memory " * 90, 0, 30, quote=prompt.contexts[0].strip())
 
