@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ctxproc.llm.endpoint import EndpointLLM
     from ctxproc.llm.local import TransformersLLM
     from ctxproc.llm.scripted import ScriptedLLM
+    from ctxproc.memory.memory import Memory
     from ctxproc.strategies.base import Strategy
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Generation",
     "Library",
     "LogLikelihood",
+    "Memory",
     "Prompt",
     "Sampling",
     "ScriptedLLM",
@@ -66,6 +68,7 @@ LAZY = {
     "EndpointLLM": "ctxproc.llm.endpoint",
     "TransformersLLM": "ctxproc.llm.local",
     "ScriptedLLM": "ctxproc.llm.scripted",
+    "Memory": "ctxproc.memory.memory",
     "Strategy": "ctxproc.strategies.base",
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ctxproc.answer import Answer
 from ctxproc.errors import LimitError, UsageError
-from ctxproc.trace import Answered, Listener, Loaded, Selected, Skipped, Split, Started, Streamed, Trace
+from ctxproc.trace import Answered, Listener, Loaded, Noted, Selected, Skipped, Split, Started, Streamed, Trace
 
 if TYPE_CHECKING:
     from ctxproc.chunk import Chunk
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from ctxproc.document import Document
     from ctxproc.job import Found, Job
     from ctxproc.llm.base import LLM, Sampling, Warmed
+    from ctxproc.memory.base import Filed
     from ctxproc.memory.corpus import Corpus
+    from ctxproc.memory.criteria import Hit
+    from ctxproc.memory.memory import Memory
     from ctxproc.strategies.base import Plan, Strategy
     from ctxproc.stream import Stream
     from ctxproc.task import Task
@@ -32,11 +35,12 @@ class Library:
     """Sources opened once, for any number of questions: documents, chunks and selection state are kept.
 
     Args:
-        sources: files, folders, ``-`` for standard input, or documents.
+        sources: files, folders, ``-`` for standard input, or documents; none with a ``memory``.
         settings: from `ctxproc.config.resolve`; default: all defaults.
         llm: a model object instead of the one that the settings name.
         listeners: told each event (see trace.py), progress included.
         stdin: what ``-`` reads; default: the process's standard input.
+        memory: answers over the documents that were filed there, of its owner, instead of ``sources``.
 
     Raises:
         SourceError: a source cannot be read.
@@ -46,24 +50,33 @@ class Library:
 
     def __init__(
         self,
-        sources: Iterable[Source],
+        sources: Iterable[Source] = (),
         settings: Settings | None = None,
         *,
         llm: LLM | None = None,
         listeners: Sequence[Listener] = (),
         stdin: BinaryIO | None = None,
+        memory: Memory | None = None,
     ) -> None:
         from ctxproc.config import Settings
         from ctxproc.llm.load import load_llm
-        from ctxproc.memory.criteria import catalogue as criteria
+        from ctxproc.memory.corpus import scoring, searching
+        from ctxproc.memory.filters import filtered
+        from ctxproc.memory.fuse import fusion
 
         self.settings = settings or Settings()
         self.listeners = list(listeners)
         self.strategy(self.settings.strategy)
-        for spec in self.settings.retrieval.search:
-            criteria.make(spec)
+        retrieval = self.settings.retrieval
+        self.searchers, self.scorers = searching(retrieval.search), scoring(retrieval.rescore)
+        self.fusion = fusion(retrieval.fuse, [searcher.name for searcher in self.searchers])
+        self.where = filtered(retrieval.where, retrieval.since, retrieval.until)
         self.llm = llm or load_llm(self.settings)
-        self.documents = self._load(list(sources), stdin)
+        self.filed = memory.library if memory is not None else None
+        sources = list(sources)
+        if self.filed and sources:
+            raise UsageError("answers come from sources or from a memory: add the sources to it first")
+        self._documents = [] if self.filed else self._load(sources, stdin)
         self._corpora: dict[int, Corpus] = {}
 
     def _load(self, sources: Sequence[Source], stdin: BinaryIO | None) -> list[Document]:
@@ -83,6 +96,17 @@ class Library:
         for document in documents:
             trace.emit(Loaded(document.source, document.sha256, document.format, len(document.text)))
         return documents
+
+    @property
+    def documents(self) -> Sequence[Document]:
+        """The documents; those of a memory are read when first asked for."""
+        return self.filed.documents if self.filed else self._documents
+
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """The source and sha256 of each document."""
+        documents: Iterable[Document | Filed] = self.filed.filed if self.filed else self._documents
+        return tuple((document.source, document.sha256) for document in documents)
 
     @staticmethod
     def strategy(spec: str | Mapping[str, Mapping[str, Any]]) -> Strategy:
@@ -106,8 +130,14 @@ class Library:
         from ctxproc.memory.corpus import Corpus
         from ctxproc.memory.embed import Embedder
 
+        if self.filed and self.filed.is_split_by(self.llm.tokenizer, budget, self.settings.chunk.overlap):
+            return self.filed.corpus()
         if budget not in self._corpora:
             settings, trace = self.settings, Trace(listeners=self.listeners)
+            if self.filed:
+                trace.emit(
+                    Noted(f"the memory is split otherwise than into {budget} tokens of {self.llm.name}: split anew")
+                )
             chunks: list[Chunk] = []
             tell = trace.progress("split")
             for done, document in enumerate(self.documents):
@@ -138,20 +168,24 @@ class Library:
         summarise: bool = False,
     ) -> Plan:
         """An upper bound of what `ask` would spend: the largest chunks are taken for the selected ones."""
+        from ctxproc.reading import planned
+        from ctxproc.strategies.base import Plan
         from ctxproc.task import task_of
 
         strategy, task = self.strategy(self.settings.strategy), task_of(choices, schema, summarise)
         checked(question)
         corpus = self.corpus(self.budget(question, strategy, task))
-        chunks: Sequence[Chunk] = corpus.chunks
-        top_k = self.settings.retrieval.top_k
-        if self._searched(strategy, task) and len(chunks) > top_k:
-            chunks = sorted(chunks, key=lambda chunk: -chunk.tokens)[:top_k]
-        return strategy.plan(self.job(question, chunks, [], Trace(), task, corpus))
+        chunks = corpus.within(self.where)
+        spent, top_k = Plan(), self.settings.retrieval.top_k
+        if self._searched(strategy, task):
+            job = self.job(question, chunks, [], Trace(), task, corpus)
+            spent = planned(job, max(top_k, self.settings.retrieval.depth)) * sum(one.reads for one in self.scorers)
+            chunks = sorted(chunks, key=lambda chunk: -chunk.tokens)[:top_k] if len(chunks) > top_k else chunks
+        return spent + strategy.plan(self.job(question, chunks, [], Trace(), task, corpus))
 
     def _searched(self, strategy: Strategy, task: Task) -> bool:
         """Whether the strategy gets what a search finds, and not everything."""
-        return bool(self.settings.retrieval.search) and strategy.reads == "selected" and not task.whole
+        return bool(self.searchers) and strategy.reads == "selected" and not task.whole
 
     def job(
         self,
@@ -163,22 +197,20 @@ class Library:
         corpus: Corpus,
     ) -> Job:
         """What the strategy is handed."""
-        from ctxproc.catalogue import split
-        from ctxproc.job import Job
+        from ctxproc.job import Found, Job
         from ctxproc.llm.meter import Limits as RunLimits
 
         def retrieve(query: str, k: int) -> list[Found]:
-            return self._search(corpus, query, k)
+            return [Found(corpus.chunks[hit.index], hit.score) for hit in self._search(corpus, query, k)]
 
-        searched = [split("criterion", spec)[0] for spec in self.settings.retrieval.search]
         return Job(
             question=question,
             chunks=chunks,
             llm=self.llm,
             task=task,
             relevance=relevance,
-            retriever=retrieve if searched else None,
-            similarity=corpus.similar if "cosine" in searched else None,
+            retriever=retrieve if self.searchers else None,
+            similarity=corpus.similar if any(one.embeds for one in self.searchers) else None,
             sampling=self.sampling,
             min_confidence=self.settings.answer.min_confidence,
             require_evidence=self.settings.answer.require_evidence,
@@ -186,12 +218,12 @@ class Library:
             trace=trace,
         )
 
-    def _search(self, corpus: Corpus, query: str, k: int) -> list[Found]:
-        from ctxproc.job import Found
-
-        retrieval = self.settings.retrieval
-        hits = corpus.select(query, k, search=retrieval.search, fuse=retrieval.fuse)
-        return [Found(corpus.chunks[hit.index], hit.score) for hit in hits]
+    def _search(self, corpus: Corpus, query: str, k: int) -> list[Hit]:
+        scorers = [
+            one for one in self.scorers if corpus.reader or not one.reads
+        ]  # those that read: for the question only
+        depth = self.settings.retrieval.depth
+        return corpus.select(query, k, self.searchers, self.fusion, scorers, self.where, depth)
 
     def warm(self) -> Warmed:
         """Have the model read every chunk now, as all prompts over chunks begin, so that questions need not.
@@ -258,9 +290,8 @@ class Library:
                 if path:
                     trace.listeners.append(files.enter_context(tracing.written(path)))
             settings = self.settings.model_dump()
-            places = tuple((document.source, document.sha256) for document in self.documents)
             title = strategy.title
-            trace.emit(Started(trace.run, question, title, self.llm.name, settings, task.described, places))
+            trace.emit(Started(trace.run, question, title, self.llm.name, settings, task.described, self.sources))
             job = self._select(question, strategy, trace, task)
             answer = strategy(replace(job, voice=Voice(trace) if tell else None))
             answer = replace(answer, usage=replace(answer.usage, seconds=time.monotonic() - began))
@@ -279,20 +310,26 @@ class Library:
         return Stream(lambda tell: self.ask(question, tell=tell, **asked))
 
     def _select(self, question: str, strategy: Strategy, trace: Trace, task: Task) -> Job:
+        from ctxproc.llm.meter import metered
+        from ctxproc.reading import JobReader
+
         corpus = self.corpus(self.budget(question, strategy, task))
-        chunks: Sequence[Chunk] = corpus.chunks
+        chunks = corpus.within(self.where)
         scores: list[float] = []
+        llm = self.llm
         if self._searched(strategy, task):
-            found = {
-                id(item.chunk): item.score for item in self._search(corpus, question, self.settings.retrieval.top_k)
-            }
+            job = self.job(question, chunks, [], trace, task, corpus)
+            llm = metered(llm, job.limits, trace) if any(one.reads for one in self.scorers) else llm
+            readable = corpus.read_by(JobReader(replace(job, llm=llm)))
+            hits = sorted(self._search(readable, question, self.settings.retrieval.top_k), key=lambda hit: hit.index)
+            found = {id(corpus.chunks[hit.index]): hit.score for hit in hits}
             if len(chunks) > self.settings.retrieval.top_k:
-                chunks = [chunk for chunk in chunks if id(chunk) in found]
+                chunks = [corpus.chunks[hit.index] for hit in hits]
             scores = [found.get(id(chunk), 0.0) for chunk in chunks]
         relevance = scores or [0.0] * len(chunks)
         places = tuple((c.document.source, c.start, c.end, score) for c, score in zip(chunks, relevance, strict=True))
         trace.emit(Selected(places if scores else (), len(corpus.chunks)))
-        return self.job(question, chunks, scores, trace, task, corpus)
+        return replace(self.job(question, chunks, scores, trace, task, corpus), llm=llm)
 
     def _kept(self, run: str) -> Path | None:
         """Where this run's trace is kept; older ones beyond the limit are removed."""
@@ -307,7 +344,7 @@ class Library:
 
 def ask(
     question: str,
-    sources: Iterable[Source] | Source,
+    sources: Iterable[Source] | Source = (),
     *,
     preset: str | None = None,
     config: str | Path | None = None,
@@ -317,6 +354,7 @@ def ask(
     schema: Mapping[str, Any] | str | None = None,
     summarise: bool = False,
     tell: Callable[[str], None] | None = None,
+    memory: Memory | None = None,
     **settings: Any,  # noqa: ANN401 (any setting by its name)
 ) -> Answer:
     """Answer one question over sources; `Library` is the form for several questions.
@@ -332,6 +370,7 @@ def ask(
         schema: as in `Library.ask`.
         summarise: as in `Library.ask`.
         tell: as in `Library.ask`.
+        memory: as in `Library`.
         settings: single settings, sections as mappings: ``strategy="stuff", retrieval={"top_k": 4}``.
 
     Raises:
@@ -342,7 +381,7 @@ def ask(
 
     chosen, _ = resolve(preset=preset, file=Path(config) if config else None, flags=settings)
     one = isinstance(sources, (str, Path, Document))
-    library = Library([sources] if one else sources, chosen, llm=llm, listeners=listeners)  # type: ignore[list-item,arg-type]
+    library = Library([sources] if one else sources, chosen, llm=llm, listeners=listeners, memory=memory)  # type: ignore[list-item,arg-type]
     return library.ask(question, choices=choices, schema=schema, summarise=summarise, tell=tell)
 
 

@@ -10,15 +10,19 @@ import copy
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ctxproc.errors import ConfigError, UnknownNameError
 
 MAX_FILE_BYTES = 1_000_000
+
+WHOLE = frozenset({"strategy", "retrieval.fuse", "retrieval.where"})
+"""Settings that may be mappings and are yet one value: a stronger layer replaces them as a whole."""
 
 Grade = Literal["exact", "parallel", "parallel+ape", "link-k", "full"]
 Specs = list[str | dict[str, dict[str, Any]]]
@@ -45,9 +49,24 @@ class RetrievalSettings(Section):
     search: Specs = Field(
         ["cosine", "bm25"], description="criteria that find chunks; [] gives every chunk to the strategy"
     )
-    fuse: Literal["rrf"] = Field("rrf", description="how several rankings become one: rrf is reciprocal rank")
+    fuse: str | dict[str, dict[str, float]] = Field(
+        "rrf", description="how rankings become one: rrf (reciprocal rank), or {weighted: {cosine: 0.7, bm25: 0.3}}"
+    )
+    rescore: Specs = Field([], description="criteria that re-rank what was found, in this order")
+    depth: int = Field(100, ge=1, description="candidates of each search, and of the fusion for rescore")
+    where: dict[str, Any] = Field(
+        {}, description="what may be found: {speaker: alice, year: {'>=': 1900}}, of source, kind, speaker and metadata"
+    )
+    since: str | None = Field(None, description="what may be found: of this day or time and later; 2024-05-01")
+    until: str | None = Field(None, description="what may be found: of this day or time and earlier")
     top_k: int = Field(8, ge=1, description="chunks that the strategy gets")
     embedder: str = Field("builtin", description="sentence-transformers folder or hub name for criteria that embed")
+
+    @field_validator("since", "until", mode="before")
+    @classmethod
+    def _written(cls, value: object) -> object:
+        """A day that YAML or TOML has read, as text again."""
+        return value.isoformat() if isinstance(value, date) else value
 
 
 class GenerationSettings(Section):
@@ -79,6 +98,7 @@ class LimitSettings(Section):
     archive_entries: int = Field(20_000, ge=1, description="files in one DOCX or EPUB")
     archive_ratio: int = Field(200, ge=1, description="unpacked bytes per packed byte of a part of an archive")
     chunks: int = Field(1_000_000, ge=1, description="chunks of all documents together")
+    memories: int = Field(10_000_000, ge=1, description="notes and chunks of one owner in a memory file")
     calls: int | None = Field(None, ge=0, description="model calls of one run")
     run_tokens: int | None = Field(None, ge=0, description="tokens of one run, prompts and replies")
 
@@ -240,10 +260,10 @@ def merge(values: dict[str, Any], layer: Mapping[str, Any], origins: dict[str, s
 
 
 def flatten(values: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    """Dotted names of the single values; ``strategy`` and lists count as single."""
+    """Dotted names of the single values; those in `WHOLE` and lists count as single."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, dict) and at + key != "strategy":
+        if isinstance(value, dict) and at + key not in WHOLE:
             flat.update(flatten(value, f"{at}{key}."))
         else:
             flat[at + key] = value

@@ -9,6 +9,7 @@
         ├── ModelError        a model cannot be loaded or used
         ├── PromptTooLongError    a prompt does not fit the window; says by how many tokens
         ├── LimitError        a hard limit (calls, tokens, bytes) was reached
+        ├── StoreError        a memory file cannot be used: damaged, of another kind, full disk, busy
         └── ReplayError       a run cannot be shown again, or gone on with, from its trace
 
 Anything else that escapes is a bug.
@@ -67,6 +68,10 @@ class PromptTooLongError(RunError):
 
 class LimitError(RunError):
     """A hard limit of the settings was reached."""
+
+
+class StoreError(RunError):
+    """A memory file cannot be read or written; names the file and the command that repairs it."""
 
 
 class ReplayError(RunError):

@@ -222,10 +222,14 @@ def _ideographic(character: str) -> bool:
 
 @cache
 def _word() -> re.Pattern[str]:
-    """A run of Chinese, Japanese or Korean letters, or a word: letters and digits with their marks."""
+    """A word, letters and digits with their marks, or a run of Chinese, Japanese or Korean letters."""
     points = [*range(0x300, 0x10000), *range(0x10000, 0x1F000)]
-    marks = "".join(re.escape(chr(point)) for point in points if unicodedata.category(chr(point)).startswith("M"))
-    return re.compile(rf"(?P<cjk>[{_CJK}]+)|(?:(?![{_CJK}_])[\w{marks}])+")
+    marks = (chr(p) for p in points if unicodedata.category(chr(p)).startswith("M") and not _ideographic(chr(p)))
+    unmarked = "[\0-\u02ff\u2000-\u206f]"  # not needed, but the set of marks is slow to search
+    return re.compile(rf"(?:[^\W_{_CJK}]+|(?!{unmarked})[{''.join(map(re.escape, marks))}]+)+|[{_CJK}]+")
+
+
+_ASCII = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}
 
 
 def words(text: str, query: bool = False) -> list[str]:
@@ -234,13 +238,17 @@ def words(text: str, query: bool = False) -> list[str]:
     Of a run of those scripts a text gives every character and every pair of neighbours; a query gives the pairs alone,
     or the character where the run has only one, so that single characters can be asked for.
     """
+    if text.isascii():
+        return text.translate(_ASCII).split()
+    runs: list[str] = _word().findall(unicodedata.normalize("NFKC", text).casefold())
+    if not any(map(_ideograph().match, runs)):
+        return runs
     found: list[str] = []
-    for match in _word().finditer(unicodedata.normalize("NFKC", text).casefold()):
-        run = match[0]
-        if match["cjk"] is None:
+    for run in runs:
+        if not _ideographic(run):
             found.append(run)
             continue
         if not query or len(run) == 1:
             found.extend(run)
-        found.extend(run[i : i + 2] for i in range(len(run) - 1))
+        found.extend(map("".join, pairwise(run)))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ctxproc.llm.pretrained import quiet
+from ctxproc.text import words
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "models"
 STORIES = DATA / "stories260K"
@@ -135,3 +137,21 @@ def copy(source: Path, target: Path) -> Path:
     """A writable copy of a model folder."""
     shutil.copytree(source, target)
     return target
+
+
+def cross_encoder(folder: Path, texts: Sequence[str]) -> None:
+    """A tiny random cross-encoder that knows the words of these texts, as sentence-transformers reads it."""
+    known = sorted({word for text in texts for word in words(text)})
+    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *known, "."])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    names = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
+    PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, **names).save_pretrained(folder)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.BertConfig(
+        vocab_size=len(vocabulary), max_position_embeddings=64, num_labels=1, initializer_range=0.8, **size
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.BertForSequenceClassification(config).save_pretrained(folder)

@@ -34,7 +34,12 @@ class Worker:
 
     def __init__(self, module: str, setup: Setup, python: str, log: Path) -> None:
         self._log = log
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(BENCHMARKS), "PYTHONUNBUFFERED": "1"}
+        environment = {
+            **os.environ,
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": f"{BENCHMARKS}{os.pathsep}{BENCHMARKS.parent}",
+            "PYTHONUNBUFFERED": "1",
+        }
         environment |= {"OMP_NUM_THREADS": str(setup.threads)}
         with log.open("w", encoding="utf-8") as errors:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctxproc.cli.options import limit_options, settings, settings_options
+from ctxproc.cli.options import limit_options, owner_options, settings, settings_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ctxproc.ask import Library
     from ctxproc.config import Settings
     from ctxproc.llm.base import LLM
+    from ctxproc.memory.memory import Memory
     from ctxproc.trace import Event, Listener
 
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 @click.argument("question")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @settings_options
+@click.option(
+    "--memory", type=click.Path(path_type=Path), metavar="FILE", help="Ask what `memory add` has filed there."
+)
+@owner_options
 @click.option("--choices", multiple=True, metavar="A,B,C", help="Answer with one of these; repeat for one with commas.")
 @click.option("--schema", metavar="FILE", help="Answer with JSON of this JSON Schema: a file, or the schema itself.")
 @click.option("--summarise", is_flag=True, help="Answer with a summary of the sources, as QUESTION asks for.")
@@ -45,6 +51,10 @@ def ask(
     preset: str | None,
     file: Path | None,
     sets: tuple[str, ...],
+    memory: Path | None,
+    user: str,
+    agent: str,
+    session: str,
     choices: tuple[str, ...],
     schema: str | None,
     summarise: bool,
@@ -56,7 +66,8 @@ def ask(
 ) -> None:
     """Do QUESTION over SOURCEs, and show the passage that the answer rests on.
 
-    A SOURCE is a file (text, Markdown, code, HTML, PDF, DOCX, EPUB), a folder, or - for standard input.
+    A SOURCE is a file (text, Markdown, code, HTML, PDF, DOCX, EPUB), a folder, or - for standard input. With --memory no
+    source is named: the documents were read before.
     """
     from ctxproc.cli.progress import progress
 
@@ -65,7 +76,8 @@ def ask(
     chosen, _ = settings(strategy, model, preset, file, sets)
     asked: dict[str, Any] = {"choices": chosen_of(choices), "schema": schema_of(schema), "summarise": summarise}
     with resumable(chosen, trace_file) as started, progress(sys.stderr) as listener:
-        library = open_library(question, sources, chosen, listener, started)
+        filed = remembered(memory, chosen, listener, user, agent, session) if memory else None
+        library = open_library(question, sources, chosen, listener, started, memory=filed)
         if dry_run:
             plan = library.plan(question, **asked)
         else:
@@ -118,6 +130,16 @@ def resumed(library: Library, run: str, question: str, asked: Mapping[str, Any])
     return with_words(library.llm, find(run, library.settings), question, library.settings, task_of(**asked))
 
 
+def remembered(path: Path, chosen: Settings, listener: Listener, user: str, agent: str, session: str) -> Memory:
+    """The memory of a file that is there."""
+    from ctxproc.errors import UsageError
+    from ctxproc.memory.memory import Memory
+
+    if not os.path.exists(path):
+        raise UsageError(f"there is no memory file {path}; `ctxproc memory add SOURCE... --memory {path}` makes one")
+    return Memory(path, user, agent=agent, session=session, settings=chosen, listeners=[listener])
+
+
 @contextmanager
 def resumable(chosen: Settings, trace_file: Path | None) -> Iterator[Listener]:
     """A listener for one run; where it is interrupted once it has begun, its trace is named, if one is kept.
@@ -140,12 +162,14 @@ def resumable(chosen: Settings, trace_file: Path | None) -> Iterator[Listener]:
         raise click.Abort(how) from None
 
 
-def open_library(question: str, sources: tuple[str, ...], chosen: Settings, *listeners: Listener) -> Library:
+def open_library(
+    question: str, sources: tuple[str, ...], chosen: Settings, *listeners: Listener, memory: Memory | None = None
+) -> Library:
     """The sources, opened; the question is looked at first, since reading sources may take long."""
     from ctxproc.ask import Library, checked
 
     checked(question)
-    return Library(sources, chosen, listeners=listeners)
+    return Library(sources, chosen, listeners=listeners, memory=memory)
 
 
 def show(answer: Answer, streamed: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from types import TracebackType
 
 import click
@@ -13,6 +14,7 @@ from ctxproc.cli.cache import cache
 from ctxproc.cli.catalogues import criteria, models, strategies
 from ctxproc.cli.config import config
 from ctxproc.cli.explain import explain
+from ctxproc.cli.memory import memory
 from ctxproc.errors import CtxprocError
 
 
@@ -22,7 +24,8 @@ def cli() -> None:
     """Answer questions over anything, however long, with a local model and a short window."""
 
 
-for command in (ask, config, strategies, criteria, models, explain, cache):
+import_module("ctxproc.cli.memory_file")  # its commands join the group `memory`
+for command in (ask, config, strategies, criteria, models, explain, cache, memory):
     cli.add_command(command)
 
 
@@ -49,7 +52,8 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"ctxproc: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort) as error:
-        click.echo(f"\nctxproc: interrupted{error}", err=True)
+        again = "; what was done is kept: run it again" if "memory" in arguments[:1] else error
+        click.echo(f"\nctxproc: interrupted{again}", err=True)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,12 +14,23 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OPTIONS = (
-    click.option("--strategy", metavar="NAME", help="How to read: see `ctxproc strategies`."),
-    click.option("--model", metavar="M", help="builtin, a folder, a .gguf file, a hub name, or http://host:port/v1."),
+LAYERS = (
     click.option("--preset", metavar="NAME", help="fast, balanced (default) or thorough."),
     click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Settings in YAML or TOML."),
     click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting; see `ctxproc config show`."),
+)
+OPTIONS = (
+    click.option("--strategy", metavar="NAME", help="How to read: see `ctxproc strategies`."),
+    click.option("--model", metavar="M", help="builtin, a folder, a .gguf file, a hub name, or http://host:port/v1."),
+    *LAYERS,
+)
+OWNER = (
+    click.option("--user", metavar="NAME", default=lambda: login(), help="Whose memory; default: who is logged in."),
+    click.option("--agent", metavar="NAME", default="", help="Only what belongs to this agent of the user."),
+    click.option("--session", metavar="NAME", default="", help="Only what belongs to this session."),
+)
+MEMORY = click.option(
+    "--memory", type=click.Path(path_type=Path), metavar="FILE", required=True, help="The memory file."
 )
 FLAGS = "ctxproc.flags"
 """Where the context of a command keeps the options that set one setting and nothing else, named as it (__ for a dot)."""
@@ -88,6 +100,24 @@ def limit_options(command: F) -> F:
     return _with(command, LIMITS)
 
 
+def owner_options(command: F) -> F:
+    """Add the options that say whose memory is meant."""
+    return _with(command, OWNER)
+
+
+def memory_options(command: F) -> F:
+    """Add the options of the commands on a memory file."""
+    return debug_option(_with(command, (MEMORY, *OWNER, *LAYERS)))
+
+
+def login() -> str:
+    """The name of who runs the program; "default" where the system knows none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "default"
+
+
 def _with(command: F, options: Iterable[Callable[[F], F]]) -> F:
     for option in reversed(tuple(options)):
         command = option(command)
@@ -95,7 +125,11 @@ def _with(command: F, options: Iterable[Callable[[F], F]]) -> F:
 
 
 def settings(
-    strategy: str | None, model: str | None, preset: str | None, file: Path | None, sets: tuple[str, ...]
+    strategy: str | None = None,
+    model: str | None = None,
+    preset: str | None = None,
+    file: Path | None = None,
+    sets: tuple[str, ...] = (),
 ) -> tuple[Settings, dict[str, str]]:
     """The settings that these options choose, those for the machine included, and each value's origin."""
     from ctxproc.config import resolve

@@ -274,7 +274,9 @@ class WindowedMeter(Meter, WindowedLLM):
 
 
 def metered(llm: LLM, limits: Limits, trace: Trace) -> Meter:
-    """A meter that can do what the model can."""
+    """A meter that can do what the model can; a model that is metered already is taken as it is."""
+    if isinstance(llm, Meter):
+        return llm
     return (WindowedMeter if isinstance(llm, WindowedLLM) else Meter)(llm, limits, trace)
 
 

@@ -1,24 +1,121 @@
-"""Several rankings -> one."""
+"""Several rankings -> one, with scores from 0 to 1."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from ctxproc.errors import ConfigError, UnknownNameError
 from ctxproc.memory.criteria.base import Hit
 
+Rankings = Mapping[str, Sequence[Hit]]
+"""Hits by the name of the criterion that found them, best first."""
 
-def reciprocal_rank(rankings: Sequence[Sequence[Hit]], k: int = 60) -> list[Hit]:
+
+@dataclass(frozen=True)
+class Fusion(ABC):
+    """Makes one ranking of several. The hits' shares sum to their score."""
+
+    @abstractmethod
+    def parts(self, name: str, ranking: Sequence[Hit], count: int) -> list[float]:
+        """What each hit of one ranking, among ``count`` of them, adds to a chunk's score."""
+
+    def __call__(self, rankings: Rankings) -> list[Hit]:
+        """All chunks that any ranking has, best first, equals in chunk order. One that a ranking lacks gets 0 from it."""
+        shares: dict[int, dict[str, float]] = {}
+        for name, ranking in rankings.items():
+            for hit, part in zip(ranking, self.parts(name, ranking, len(rankings)), strict=True):
+                shares.setdefault(hit.index, {})[name] = part
+        found = [Hit(index, sum(parts.values()), parts) for index, parts in shares.items()]
+        return sorted(found, key=lambda hit: (-hit.score, hit.index))
+
+
+@dataclass(frozen=True)
+class ReciprocalRank(Fusion):
     """Reciprocal rank fusion: a chunk scores the mean over rankings of (k + 1) / (k + rank), ranks from 1.
 
     The factor k + 1 and the mean are ours: a chunk that every ranking puts first scores 1, whatever is fused. Scores of
-    the rankings are not read. A chunk that a ranking lacks gets nothing from it. The best come first, equals in chunk
-    order. ``k`` softens the lead of the first places.
+    the rankings are not read.
+
+    Attributes:
+        k: softens the lead of the first places.
 
     Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank
     Learning Methods", section 2 (k = 60).
     """
-    scores: dict[int, float] = {}
-    for ranking in rankings:
-        for rank, hit in enumerate(ranking, 1):
-            scores[hit.index] = scores.get(hit.index, 0.0) + (k + 1) / (k + rank) / len(rankings)
-    return [Hit(index, score) for index, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))]
+
+    k: float = 60
+
+    def parts(self, name: str, ranking: Sequence[Hit], count: int) -> list[float]:
+        """As the class says."""
+        return [(self.k + 1) / (self.k + rank) / count for rank in range(1, len(ranking) + 1)]
+
+
+@dataclass(frozen=True)
+class Weighted(Fusion):
+    """The weighted mean of calibrated scores.
+
+    Scores are calibrated within each ranking: the lowest is 0 and the highest 1, as cosines and BM25 have no unit in
+    common. Unlike ranks, this keeps how far the first place leads; it also depends on how many candidates there are,
+    as the last one sets the 0. A ranking in which all scores are equal gives 1 to each.
+
+    Attributes:
+        weights: by criterion; at least 0, not all 0. Their sum does not matter.
+
+    Source: Bruch, Gai and Ingber 2023, "An Analysis of Fusion Functions for Hybrid Retrieval", section 3 (convex
+    combination of min-max normalised scores).
+    """
+
+    weights: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        given = self.weights.values()
+        if given and not (all(0 <= weight < math.inf for weight in given) and sum(given) > 0):
+            raise ConfigError(f"fusion weighted: weights are at least 0 and not all 0, not {dict(self.weights)}")
+
+    def parts(self, name: str, ranking: Sequence[Hit], count: int) -> list[float]:
+        """As the class says."""
+        weight = self.weights[name] / sum(self.weights.values())
+        return [weight * score for score in calibrated([hit.score for hit in ranking])]
+
+
+def calibrated(scores: Sequence[float]) -> list[float]:
+    """Scores moved and scaled, the lowest to 0 and the highest to 1; all to 1 where they are equal."""
+    low, high = min(scores, default=0.0), max(scores, default=0.0)
+    return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
+
+
+def fusion(spec: str | Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Fusion:
+    """The fusion that a setting describes.
+
+    One of ``rrf``, ``{rrf: {k: 60}}``, ``weighted`` (all alike) and ``{weighted: {cosine: 0.7, bm25: 0.3}}``. Weights of
+    criteria that do not search are not used, so that a preset may search by fewer.
+
+    Args:
+        spec: as set.
+        names: of the criteria whose rankings are fused.
+
+    Raises:
+        UnknownNameError: there is no such fusion.
+        ConfigError: it has another form; a weight is not a number at least 0, or one of ``names`` has none.
+    """
+    name, parameters = (spec, {}) if isinstance(spec, str) else next(iter(spec.items()), ("", {}))
+    if name not in ("rrf", "weighted"):
+        raise UnknownNameError("fusion", name, ["rrf", "weighted"])
+    if not isinstance(parameters, Mapping) or not all(_is_number(value) for value in parameters.values()):
+        raise ConfigError(f"fusion {name}: takes numbers by name, not {parameters!r}")
+    if name == "weighted":
+        if isinstance(spec, str):
+            return Weighted(dict.fromkeys(names, 1.0))
+        if lacking := set(names) - set(parameters):
+            raise ConfigError(f"fusion weighted: give a weight to {', '.join(sorted(lacking))} as well")
+        return Weighted({name: parameters[name] for name in names})
+    if set(parameters) - {"k"} or not parameters.get("k", 60) >= 0:
+        raise ConfigError(f"fusion rrf: has one parameter, k, at least 0, not {dict(parameters)!r}")
+    return ReciprocalRank(**parameters)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -11,7 +11,12 @@ from ctxproc.strategies.base import Draft, Plan, Strategy
 
 __all__ = ["Draft", "Job", "Plan", "Strategy", "catalogue", "make"]
 
-catalogue: Catalogue[Strategy] = Catalogue("strategy", __name__, Strategy)  # type: ignore[type-abstract]
+catalogue: Catalogue[Strategy] = Catalogue(
+    "strategy",
+    __name__,
+    Strategy,  # type: ignore[type-abstract]
+    group="ctxproc.strategies",
+)
 
 
 def make(spec: Spec | Strategy) -> Strategy:

@@ -11,20 +11,18 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, ClassVar
+from functools import cached_property
+from typing import ClassVar
 
 from ctxproc.catalogue import Spec, split
 from ctxproc.errors import ConfigError, ModelError, UnknownNameError
 from ctxproc.job import JOINT, Job, clip
-from ctxproc.llm.base import LogLikelihood
+from ctxproc.llm.cross_encoder import cross_encoder
+from ctxproc.measures import gain, per_token
 from ctxproc.prompt import Prompt
 from ctxproc.strategies.base import ANSWER, Plan
 from ctxproc.strategies.stuff import fitting
 from ctxproc.text import words
-
-if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder as Encoder
 
 QUESTION = "memrecall.question"
 RAISED, LOWERED = 0.2, -0.05
@@ -165,7 +163,7 @@ class CrossEncoder(Judge):
         pairs = [
             (" ".join([self.job.question, *(chunks[z].text for z in kept if z != i)]), chunks[i].text) for i in asked
         ]
-        found: list[float] = encoder(self.model).predict(pairs, show_progress_bar=False).tolist() if pairs else []
+        found: list[float] = cross_encoder(self.model).predict(pairs, show_progress_bar=False).tolist() if pairs else []
         return found
 
 
@@ -254,21 +252,11 @@ class Intervention(Judge):
         return [relevance(lost.get(i, 0.0)) for i in asked]
 
 
-def per_token(score: LogLikelihood) -> float:
-    """The mean log-likelihood of a token; not a number where the limits of the run kept it from being computed."""
-    return math.nan if math.isnan(score.total) else score.mean
-
-
 def relevance(lost: float) -> float:
     """What a loss of log-likelihood per token says of the chunk that was left out; 0 where it was not measured."""
     if math.isnan(lost):
         return 0.0
     return 1.0 if lost >= RAISED else -1.0 if lost <= LOWERED else 0.0
-
-
-def gain(having: float, lacking: float) -> float:
-    """The difference of two log-likelihoods; 0 where both are minus infinity; not a number where one is not."""
-    return 0.0 if having == lacking else having - lacking
 
 
 def asking(job: Job, context: int) -> Plan:
@@ -280,23 +268,6 @@ def scoring(job: Job, step: str, context: int, continuation: str) -> Plan:
     """The plan of one log-likelihood behind so many tokens of context."""
     tokens = job.llm.count_tokens(job.prompt(step, [])) + job.llm.tokenizer.count(continuation)
     return Plan(1, tokens + context)
-
-
-@cache
-def encoder(model: str) -> Encoder:
-    """The cross-encoder of a folder or hub name, from safetensors; its own code is never run.
-
-    Raises:
-        ModelError: it cannot be loaded.
-    """
-    from sentence_transformers import CrossEncoder as Loaded
-
-    try:
-        made: Encoder = Loaded(model, model_kwargs={"use_safetensors": True})
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"cross-encoder {model}: cannot be loaded: {reason}") from error
-    return made
 
 
 JUDGES: Mapping[str, type[Judge]] = {

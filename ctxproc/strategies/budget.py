@@ -7,17 +7,15 @@ oracle) and 4.2 (combining scores), and its code, longsum0.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar
 
 from ctxproc.job import Job
+from ctxproc.measures import rouge2_recall
 from ctxproc.strategies._selecting import Selecting, by_similarity
 from ctxproc.strategies.base import ANSWER, Plan
 from ctxproc.strategies.stuff import fitting
-from ctxproc.text import words
 
 
 @dataclass(frozen=True)
@@ -102,23 +100,6 @@ def oracle(texts: Sequence[str], tokens: Sequence[int], reference: str, budget: 
             taken.append(i)
             budget -= tokens[i]
     return sorted(taken)
-
-
-def rouge2_recall(text: str, reference: str) -> float:
-    """The share of the reference's pairs of neighbouring words that the text holds, in [0, 1].
-
-    A pair counts as often as both hold it. 0 where the reference has no pair. Words are case-folded, not stemmed.
-
-    Source: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", section 2, n = 2.
-    """
-    wanted, held = pairs(reference), pairs(text)
-    return sum((wanted & held).values()) / wanted.total() if wanted else 0.0
-
-
-def pairs(text: str) -> Counter[tuple[str, str]]:
-    """How often each pair of neighbouring words stands in a text."""
-    found = words(text, query=True)
-    return Counter(pairwise(found))
 
 
 def ranks(scores: Sequence[float]) -> list[float]:

@@ -6,14 +6,14 @@ Source: Guu et al. 2020, "REALM: Retrieval-Augmented Language Model Pre-Training
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ctxproc.errors import ModelError
 from ctxproc.job import Job, clip
-from ctxproc.strategies._judges import QUESTION, per_token
+from ctxproc.measures import credit, per_token
+from ctxproc.strategies._judges import QUESTION
 from ctxproc.strategies._selecting import Selecting
 from ctxproc.strategies.base import ANSWER, Plan
 from ctxproc.strategies.budget import searched
@@ -91,25 +91,3 @@ class Utility(Selecting):
         given = credit([per_token(score) for score in found], prior)[:-1]
         useful = [k for k in range(len(order)) if given[k] > 0]
         return [order[k] for k in sorted(useful, key=lambda k: -given[k])] or order
-
-
-def credit(log_p: Sequence[float], prior: Sequence[float]) -> list[float]:
-    """r(z) of each document: the gradient of log p(y) by its prior score; they sum to 0.
-
-    Args:
-        log_p: log p(y | z) of each document, in nats; minus infinity is none, and what was not scored (not a number) too.
-        prior: scores of which p(z) is the softmax, finite.
-
-    Returns:
-        All 0 where no document predicts y at all.
-    """
-    most = max(prior)
-    weights = [math.exp(score - most) for score in prior]
-    share = [weight / sum(weights) for weight in weights]
-    known = [-math.inf if math.isnan(value) else value for value in log_p]
-    top = max(known)
-    if top == -math.inf:
-        return [0.0] * len(known)
-    p = [math.exp(value - top) for value in known]
-    mixture = sum(a * b for a, b in zip(p, share, strict=True))
-    return [(a / mixture - 1) * b for a, b in zip(p, share, strict=True)]

@@ -19,9 +19,8 @@ import transformers
 from helpers import job_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import cross_encoder
 from rows import loader
-from tokenizers import Tokenizer, pre_tokenizers, processors
-from tokenizers.models import WordLevel
 
 from ctxproc import Chunk, ScriptedLLM
 from ctxproc.catalogue import Spec
@@ -351,26 +350,8 @@ def test_a_chunk_that_harms_is_forgotten_and_one_that_supports_is_kept() -> None
     ]
 
 
-def cross_encoder(folder: Path) -> None:
-    """A tiny random one, as sentence-transformers reads it."""
-    known = sorted({word for text in [*FIVE, "Who keeps the lamp?"] for word in words(text)})
-    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *known, "."])}
-    backend = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    backend.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
-    names = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
-    transformers.PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, **names).save_pretrained(folder)
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    config = transformers.BertConfig(
-        vocab_size=len(vocabulary), max_position_embeddings=64, num_labels=1, initializer_range=0.8, **size
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        transformers.BertForSequenceClassification(config).save_pretrained(folder)
-
-
 def test_a_cross_encoder_reads_the_kept_chunks_with_the_question(tmp_path: Path) -> None:
-    cross_encoder(tmp_path)
+    cross_encoder(tmp_path, [*FIVE, "Who keeps the lamp?"])
     job = job_of(FIVE)
     spec: Spec = {"cross_encoder": {"model": str(tmp_path)}}
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)

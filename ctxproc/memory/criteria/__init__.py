@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ctxproc.catalogue import Catalogue
-from ctxproc.memory.criteria.base import Criterion, Hit, Searcher
+from ctxproc.memory.criteria.base import Criterion, Hit, Reader, Scorer, Searcher
 
-__all__ = ["Criterion", "Hit", "Searcher", "catalogue", "criterion"]
+__all__ = ["Criterion", "Hit", "Reader", "Scorer", "Searcher", "catalogue", "criterion"]
 
-catalogue: Catalogue[Criterion] = Catalogue("criterion", __name__, Criterion)
+catalogue: Catalogue[Criterion] = Catalogue("criterion", __name__, Criterion, group="ctxproc.criteria")
 
 
 def criterion(name: str, **parameters: object) -> Criterion:

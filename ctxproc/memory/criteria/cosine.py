@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ctxproc.memory.criteria.base import Hit, Searcher, top
+from ctxproc.memory.base import Ids
+from ctxproc.memory.criteria.base import Hit, Searcher
 
 if TYPE_CHECKING:
     from ctxproc.memory.corpus import Corpus
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 class Cosine(Searcher):
     """Cosine between the embeddings of query and chunk, in [-1, 1]; every chunk has one. No parameters.
 
-    Finds paraphrases; blind to rare names and to languages that the embedding model has not seen. Exact.
+    Finds paraphrases; blind to rare names and to languages that the embedding model has not seen. Exact over chunks in
+    memory; over a large store as exact as its index says that it is.
     """
 
     name: ClassVar[str] = "cosine"
+    embeds: ClassVar[bool] = True
 
-    def search(self, corpus: Corpus, query: str, k: int) -> list[Hit]:
+    def search(self, corpus: Corpus, query: str, k: int, among: Ids | None = None) -> list[Hit]:
         """The ``k`` chunks of highest cosine."""
-        if k < 1 or not corpus.chunks:
-            return []
-        return top(corpus.embeddings @ corpus.embedder.embed([query], query=True)[0], k)
+        return corpus.nearest(query, k, "cosine", among)
