@@ -183,7 +183,8 @@ class Connections:
         try:
             yield
         except (DamagedError, UnicodeDecodeError) as error:  # the latter from sqlite3, for a message or a name in bytes
-            raise StoreError(f"{name} is damaged ({error}); run: {repair(self.path)}") from error
+            said = " ".join(str(error).split())
+            raise StoreError(f"{name} is damaged ({said}); run: {repair(self.path)}") from error
         except schema.ForeignFileError as error:
             raise StoreError(f"{name} {error}") from error
         except sqlite3.Error as error:
