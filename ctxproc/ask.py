@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ctxproc.answer import Answer
-from ctxproc.errors import LimitError, UsageError
-from ctxproc.trace import Answered, Listener, Loaded, Noted, Selected, Skipped, Split, Started, Streamed, Trace
+from ctxproc.errors import UsageError
+from ctxproc.trace import Answered, Listener, Selected, Started, Streamed, Trace
 
 if TYPE_CHECKING:
     from ctxproc.chunk import Chunk
@@ -20,15 +20,13 @@ if TYPE_CHECKING:
     from ctxproc.document import Document
     from ctxproc.job import Found, Job
     from ctxproc.llm.base import LLM, Sampling, Warmed
-    from ctxproc.memory.base import Filed
     from ctxproc.memory.corpus import Corpus
     from ctxproc.memory.criteria import Hit
     from ctxproc.memory.memory import Memory
+    from ctxproc.sources import Source
     from ctxproc.strategies.base import Plan, Strategy
     from ctxproc.stream import Stream
     from ctxproc.task import Task
-
-    Source = str | Path | Document
 
 
 class Library:
@@ -63,6 +61,7 @@ class Library:
         from ctxproc.memory.corpus import scoring, searching
         from ctxproc.memory.filters import filtered
         from ctxproc.memory.fuse import fusion
+        from ctxproc.sources import Sources
 
         self.settings = settings or Settings()
         self.listeners = list(listeners)
@@ -72,41 +71,17 @@ class Library:
         self.fusion = fusion(retrieval.fuse, [searcher.name for searcher in self.searchers])
         self.where = filtered(retrieval.where, retrieval.since, retrieval.until)
         self.llm = llm or load_llm(self.settings)
-        self.filed = memory.library if memory is not None else None
-        sources = list(sources)
-        if self.filed and sources:
-            raise UsageError("answers come from sources or from a memory: add the sources to it first")
-        self._documents = [] if self.filed else self._load(sources, stdin)
-        self._corpora: dict[int, Corpus] = {}
-
-    def _load(self, sources: Sequence[Source], stdin: BinaryIO | None) -> list[Document]:
-        from ctxproc.document import Document, Limits, load
-
-        if not sources:
-            raise UsageError("no source: name a file or a folder, or - for standard input")
-        limits = Limits(**{item.name: getattr(self.settings.limits, item.name) for item in fields(Limits)})
-        trace = Trace(listeners=self.listeners)
-        documents = load(
-            [source for source in sources if not isinstance(source, Document)],
-            limits=limits,
-            on_skip=lambda item: trace.emit(Skipped(item.source, item.kind, item.reason)),
-            stdin=stdin,
-        )
-        documents += [source for source in sources if isinstance(source, Document)]
-        for document in documents:
-            trace.emit(Loaded(document.source, document.sha256, document.format, len(document.text)))
-        return documents
+        self._sources = Sources(list(sources), self.settings, self.listeners, stdin, memory)
 
     @property
     def documents(self) -> Sequence[Document]:
         """The documents; those of a memory are read when first asked for."""
-        return self.filed.documents if self.filed else self._documents
+        return self._sources.documents
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:
         """The source and sha256 of each document."""
-        documents: Iterable[Document | Filed] = self.filed.filed if self.filed else self._documents
-        return tuple((document.source, document.sha256) for document in documents)
+        return self._sources.names
 
     @staticmethod
     def strategy(spec: str | Mapping[str, Mapping[str, Any]]) -> Strategy:
@@ -125,33 +100,7 @@ class Library:
 
     def corpus(self, budget: int) -> Corpus:
         """The documents in chunks of at most ``budget`` tokens, ready to be searched; made once per budget."""
-        from ctxproc.chunk import split
-        from ctxproc.config import cache_folder
-        from ctxproc.memory.corpus import Corpus
-        from ctxproc.memory.embed import Embedder
-
-        if self.filed and self.filed.is_split_by(self.llm.tokenizer, budget, self.settings.chunk.overlap):
-            return self.filed.corpus()
-        if budget not in self._corpora:
-            settings, trace = self.settings, Trace(listeners=self.listeners)
-            if self.filed:
-                trace.emit(
-                    Noted(f"the memory is split otherwise than into {budget} tokens of {self.llm.name}: split anew")
-                )
-            chunks: list[Chunk] = []
-            tell = trace.progress("split")
-            for done, document in enumerate(self.documents):
-                tell(done, len(self.documents))
-                chunks += split(document, self.llm.tokenizer, budget, min(settings.chunk.overlap, budget // 2))
-                if len(chunks) > settings.limits.chunks:
-                    raise LimitError(
-                        f"the sources have more than {settings.limits.chunks} chunks; raise limits.chunks or chunk.tokens"
-                    )
-            trace.emit(Split(len(chunks), sum(chunk.tokens for chunk in chunks)))
-            embedder = Embedder(settings.retrieval.embedder, device=settings.device)
-            cache = cache_folder(settings) / "embeddings" if settings.cache.embeddings else None
-            self._corpora[budget] = Corpus(chunks, embedder, cache=cache, progress=trace.progress("embed"))
-        return self._corpora[budget]
+        return self._sources.corpus(self.llm, budget)
 
     def budget(self, question: str, strategy: Strategy, task: Task | None = None) -> int:
         """Tokens of a chunk: as set, or as many as the strategy's prompts hold with this question."""

@@ -104,16 +104,25 @@ def test_the_end_of_a_long_text_counts(embedder: Embedder) -> None:
 
 
 @needs_trunk
+def test_a_memory_may_move_to_another_processor_and_the_cache_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = Embedder(device="cpu"), Embedder(device="cpu")
+    monkeypatch.setitem(vars(here), "_half", True)
+    monkeypatch.setitem(vars(there), "_half", False)
+    assert here.identity == there.identity and here.fingerprint != there.fingerprint
+
+
 def test_fingerprint_follows_the_weights_not_the_place(tmp_path: Path, embedder: Embedder) -> None:
     from safetensors.numpy import load_file, save_file
 
     copy = copied(tmp_path)
     assert Embedder(str(copy), device="cpu").fingerprint == embedder.fingerprint
+    assert Embedder(str(copy), device="cpu").identity == embedder.identity
     weights = load_file(copy / "model.safetensors")
     weights["encoder.layer.0.output.dense.bias"] = weights["encoder.layer.0.output.dense.bias"] + np.float32(1e-3)
     (copy / "model.safetensors").unlink()
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     assert Embedder(str(copy), device="cpu").fingerprint != embedder.fingerprint
+    assert Embedder(str(copy), device="cpu").identity != embedder.identity
 
 
 @needs_trunk

@@ -20,7 +20,7 @@ from peers.crash_subject import DIMENSIONS, OWNERS, Operation, vectors
 class Drawn(Embedder):
     """Vectors that follow from the text alone, without a model."""
 
-    fingerprint = "drawn 1"
+    identity = fingerprint = "drawn 1"
     dimensions = DIMENSIONS
 
     def embed(self, texts: Sequence[str], query: bool = False) -> NDArray[np.float32]:

@@ -77,19 +77,24 @@ class Embedder:
         return int(self._encode([""], query=False).shape[1])
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Names what decides the vectors: weights, tokenizer, pooling, window, precision; not where the model lies."""
+    def identity(self) -> str:
+        """Names the model: weights, tokenizer, pooling, window; not where it lies. Vectors of one may be compared."""
         import torch
 
         digest = hashlib.blake2b(digest_size=32)
         rules = json.loads(self._model.tokenizer.backend_tokenizer.to_str())
         rules = {key: value for key, value in rules.items() if key not in ("truncation", "padding")}
-        about = [str(self._model), self._model.max_seq_length, self._model.prompts, self._half, rules]
+        about = [str(self._model), self._model.max_seq_length, self._model.prompts, rules]
         digest.update(json.dumps(about, sort_keys=True, default=str).encode())
         for name, tensor in sorted(self._model.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names what decides the vectors to the last digit: the model, and the precision that this processor is made for."""
+        return hashlib.blake2b(f"{self.identity} {self._half}".encode(), digest_size=32).hexdigest()
 
     @cached_property
     def _half(self) -> bool:

@@ -139,7 +139,7 @@ class Stored:
 
     @cached_property
     def _model(self) -> Model:
-        return Model(self.embedder.name, self.embedder.fingerprint, self.embedder.dimensions)
+        return Model(self.embedder.name, self.embedder.identity, self.embedder.dimensions)
 
     def model(self) -> Model:
         """The embedding model, which is that of the owner's vectors.

@@ -34,7 +34,7 @@ class WordEmbedder(Embedder):
         self.seed = seed
         self.left = left
         self.embedded: list[str] = []
-        self.fingerprint = f"words {seed}"
+        self.identity = self.fingerprint = f"words {seed}"
         self.dimensions = 64
 
     def embed(self, texts: Sequence[str], query: bool = False) -> NDArray[np.float32]:

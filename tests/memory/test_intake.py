@@ -285,7 +285,7 @@ def test_an_answer_from_memory_is_the_answer_from_the_files(tmp_path: Path, fold
     settings = settings_of("chunk.tokens=40", "cache.embeddings=false", "cache.runs=0", f"strategy={strategy}")
     library = Library(settings=settings, llm=ScriptedLLM(keeper), memory=memory)
     files = Library([folder], settings, llm=ScriptedLLM(keeper))
-    files._corpora[40] = _with(files, WordEmbedder())
+    files._sources._corpora[40] = _with(files, WordEmbedder())
     for path in folder.rglob("*"):
         if path.is_file():
             path.rename(path.with_suffix(".moved"))
