@@ -331,6 +331,15 @@ def test_a_server_that_drips_is_given_up(server: Scripted) -> None:
         list(llm.stream(PROMPT, Sampling()))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts, also in a program that a shell started in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_stops_waiting_and_hangs_up(server: Scripted) -> None:
     llm, gone = EndpointLLM(server.url), threading.Event()
     assert llm.wrapping_tokens
