@@ -218,8 +218,10 @@ class Store(ABC):
         """These passages in the order asked for; default: all, ascending by id. What is not the owner's is left out."""
 
     @abstractmethod
-    def add(self, owner: Owner, notes: Sequence[Note], vectors: Matrix | None = None) -> list[int]:
-        """Put notes on the memory shelf; their ids. ``vectors``, shape (notes, dimensions), are by the owner's model.
+    def add(
+        self, owner: Owner, notes: Sequence[Note], vectors: Matrix | None = None, model: Model | None = None
+    ) -> list[int]:
+        """Put notes on the memory shelf; their ids. ``vectors``, shape (notes, dimensions), are by ``model``.
 
         Raises:
             LimitError: the owner would have more passages than the store allows.
@@ -227,9 +229,15 @@ class Store(ABC):
 
     @abstractmethod
     def edit(
-        self, owner: Owner, passage: int, text: str, vector: Matrix | None = None, action: Action = "edit"
+        self,
+        owner: Owner,
+        passage: int,
+        text: str,
+        vector: Matrix | None = None,
+        action: Action = "edit",
+        model: Model | None = None,
     ) -> None:
-        """Give a note another text, and the vector of it, shape (1, dimensions); without, it has none.
+        """Give a note another text, and the vector of it, shape (1, dimensions), by ``model``; without, it has none.
 
         ``action`` is what the log says: "edit", or "revert".
 

@@ -88,25 +88,32 @@ class Caches:
             found = self._texts[owner, shelf]
         return found.index()
 
-    def files(self, owner: Owner) -> list[Path]:
-        """The owner's files, those of killed writers (whoever's) included."""
-        return sorted([*self._folder.glob(f"{file_prefix(owner)}*"), *self._folder.glob(".*.part")])
+    def files(self, owner: Owner, shelf: Shelf | None = None) -> list[Path]:
+        """The owner's files, of one shelf or both, those of killed writers (whoever's) included."""
+        return sorted([*self._folder.glob(_pattern(owner, shelf)), *self._folder.glob(".*.part")])
 
-    def drop(self, owner: Owner) -> None:
-        """Delete the owner's files, and let go of the indexes in this process. The next call builds them anew.
+    def drop(self, owner: Owner, shelf: Shelf | None = None) -> None:
+        """Delete the owner's files, and let go of the indexes in this process, of one shelf or both.
+
+        The next call builds them anew.
 
         Raises:
             OSError: a file cannot be deleted.
         """
         with self._lock:
             for kept in (self._vectors, self._texts):
-                for key in [key for key in kept if key[0] == owner]:
+                for key in [key for key in kept if key[0] == owner and shelf in (None, key[1])]:
                     del kept[key]
         if self._folder.is_dir():
             with alone(self._folder):
                 remove_parts(self._folder)
-                for file in self._folder.glob(f"{file_prefix(owner)}*"):
+                for file in self._folder.glob(_pattern(owner, shelf)):
                     file.unlink(missing_ok=True)
+
+
+def _pattern(owner: Owner, shelf: Shelf | None) -> str:
+    """What the names of an owner's files are like."""
+    return f"{file_prefix(owner)}{shelf}.*" if shelf else f"{file_prefix(owner)}*"
 
 
 @overload

@@ -13,7 +13,7 @@ process searches next.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from ctxproc.config import cache_folder
 from ctxproc.errors import StoreError
 from ctxproc.llm.kv_disk import ENTRY
-from ctxproc.memory.base import Filed, Owner, Passage, Store
+from ctxproc.memory.base import Filed, Owner, Passage, Shelf, Store
 from ctxproc.memory.item import Item
 from ctxproc.memory.scan import Scan, pieces, places, scan
 from ctxproc.memory.stored import SHELVES, Stored, cache_beside
@@ -140,7 +140,7 @@ def erase(stored: Stored, items: Sequence[Item], word: str, settings: Settings) 
     renew = [passage.note for passage in passages if word and not any(says(text, word) for text in told(passage))]
     wanted = [piece for piece in pieces(texts, word) if not any(says(note.text, piece) for note in renew)]
     since = min((change.time for change in changes), default=datetime.fromtimestamp(0, UTC))
-    removed = _clear(stored, [word, *wanted] if word else wanted, since, settings, ("kv",))
+    removed = _clear(stored, "memory", [word, *wanted] if word else wanted, since, settings)
     store.set(owner, UNFINISHED, "yes")
     renewed = tuple(store.add(owner, renew)) if renew else ()
     store.forget(owner, [passage.id for passage in passages])
@@ -161,7 +161,7 @@ def erase_documents(stored: Stored, filed: Sequence[Filed], settings: Settings) 
     if not filed:
         return Receipt()
     wanted = pieces(stored.store.document(stored.owner, one.id).text for one in filed)
-    removed = _clear(stored, wanted, min(one.added for one in filed), settings, ("kv", "embeddings"))
+    removed = _clear(stored, "library", wanted, min(one.added for one in filed), settings)
     stored.store.set(stored.owner, UNFINISHED, "yes")
     stored.store.drop(stored.owner, [one.source for one in filed])
     receipt = Receipt(documents=tuple(one.source for one in filed), removed=removed)
@@ -188,16 +188,16 @@ def _deleting() -> Iterator[None]:
         ) from error
 
 
-def _clear(stored: Stored, sought: Sequence[str], since: datetime, settings: Settings, numbers: Iterable[str]) -> int:
+def _clear(stored: Stored, shelf: Shelf, sought: Sequence[str], since: datetime, settings: Settings) -> int:
     """Delete caches and traces that may hold it; how many files."""
-    removed = len(stored.caches.files(stored.owner))
+    removed = len(stored.caches.files(stored.owner, shelf))
     doomed = [Path(name) for name, _ in scan(traces(settings), sought).found]
-    for kind in numbers:
+    for kind in ("kv", "embeddings") if shelf == "library" else ("kv",):
         folder = cache_folder(settings) / kind
         entries = folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ()
         doomed += [path for path in entries if ENTRY.fullmatch(path.name) and _used(path) >= since.timestamp()]
     with _deleting():
-        stored.caches.drop(stored.owner)
+        stored.caches.drop(stored.owner, shelf)
         for path in doomed:
             path.unlink(missing_ok=True)
     return removed + len(doomed)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ctxproc.errors import UsageError
 from ctxproc.memory import exchange
-from ctxproc.memory.base import Action, Change, Kind, Note, Owner, Passage, Value, now
+from ctxproc.memory.base import Action, Change, Kind, Matrix, Model, Note, Owner, Passage, Value, now
 from ctxproc.memory.erase import Receipt, erase, matching
 from ctxproc.memory.item import Item
 from ctxproc.memory.library import Shelves
@@ -24,6 +24,9 @@ from ctxproc.trace import Listener
 if TYPE_CHECKING:
     from ctxproc.config import Settings
     from ctxproc.memory.embed import Embedder
+
+AT_ONCE = 256
+"""Notes that are embedded while they are remembered."""
 
 MOST_CHANGES = 1 << 62
 """More lines than any log has."""
@@ -115,16 +118,17 @@ class Memory:
         checked = [exchange.checked(note) for note in notes]
         if not checked:
             return []
-        if self.stored.embeds:
-            self.stored.model()
-        ids = self.store.add(self.owner, checked)
-        self._embed(ids, [note.text for note in checked])
-        return ids
+        return self.store.add(self.owner, checked, *self._vectors([note.text for note in checked]))
 
-    def _embed(self, ids: Sequence[int], texts: Sequence[str]) -> None:
-        """Make the vectors of a few notes now; those of many when they are searched."""
-        if self.stored.embeds and len(ids) <= 256:
-            self.stored.embed(ids, texts)
+    def _vectors(self, texts: Sequence[str]) -> tuple[Matrix | None, Model | None]:
+        """The vectors of a few notes and their model; those of many are made when they are searched.
+
+        Raises:
+            StoreError: the owner's vectors are of another model.
+        """
+        model = self.stored.model() if self.stored.embeds else None
+        few = model is not None and len(texts) <= AT_ONCE
+        return (self.stored.embedder.embed(texts), model) if few else (None, None)
 
     def recall(
         self,
@@ -183,10 +187,8 @@ class Memory:
     def _edit(self, note: int, text: str, action: Action) -> None:
         held = self._passage(note).note
         exchange.checked(Note(text, held.kind, held.time, held.speaker, held.source, held.metadata))
-        if self.stored.embeds:
-            self.stored.model()
-        self.store.edit(self.owner, number(note), text, action=action)
-        self._embed([number(note)], [text])
+        vector, model = self._vectors([text])
+        self.store.edit(self.owner, number(note), text, vector, action, model)
 
     def forget(self, what: str | int | Sequence[int], *, dry_run: bool = False) -> Receipt:
         """Forget every note that contains a text in any case, or notes by their numbers, and prove that they are gone.

@@ -61,8 +61,10 @@ class SqliteStore(Reader):
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def add(self, owner: Owner, notes: Sequence[Note], vectors: Matrix | None = None) -> list[int]:
-        """Put notes on the memory shelf; their ids. ``vectors``, shape (notes, dimensions), are by the owner's model.
+    def add(
+        self, owner: Owner, notes: Sequence[Note], vectors: Matrix | None = None, model: Model | None = None
+    ) -> list[int]:
+        """Put notes on the memory shelf; their ids. ``vectors``, shape (notes, dimensions), are by ``model``.
 
         Raises:
             UsageError: a note cannot be kept as it is, or the vectors are not the model's.
@@ -74,6 +76,8 @@ class SqliteStore(Reader):
         if not notes:
             return []
         with self._file.writing() as c:
+            if model is not None:
+                self._agree(c, owner, model)
             with _altered(c, owner, "memory") as of:
                 first = self._room(c, owner, len(notes))
                 new = [rows.note_row(first + i, of.id, of.generation, note) for i, note in enumerate(notes)]
@@ -83,13 +87,21 @@ class SqliteStore(Reader):
             return ids
 
     def edit(
-        self, owner: Owner, passage: int, text: str, vector: Matrix | None = None, action: Action = "edit"
+        self,
+        owner: Owner,
+        passage: int,
+        text: str,
+        vector: Matrix | None = None,
+        action: Action = "edit",
+        model: Model | None = None,
     ) -> None:
-        """Give a note another text, and the vector of it, shape (1, dimensions); without, it has none."""
+        """Give a note another text, and the vector of it, shape (1, dimensions), by ``model``; without, it has none."""
         if not text:
             raise UsageError("there is nothing to remember in an empty text; forget the note instead")
         rows.storable(text, "the text")
         with self._file.writing() as c, _altered(c, owner, "memory") as of:
+            if model is not None:
+                self._agree(c, owner, model)
             found = rows.passage_rows(c, of.id, [passage])
             if not found:
                 raise UsageError(f"{owner.user} has no note {passage}")
@@ -199,15 +211,7 @@ class SqliteStore(Reader):
         if len(ids) != len(vectors):
             raise UsageError(f"{len(vectors)} vectors were given for {len(ids)} passages")
         with self._file.writing() as c:
-            known = shelves.read_model(c, owner)
-            if known is not None and known.fingerprint != model.fingerprint:
-                raise StoreError(
-                    f"the vectors of {owner.user} in {shown(self.path)} are by {known.name}, not by {model.name}: "
-                    f"run: ctxproc memory reembed --memory {quote(shown(self.path))} --user {quote(owner.user)}"
-                )
-            if known is None:
-                _settle(c, owner)
-                shelves.write_about(c, owner, {**shelves.read_about(c, owner), "model": asdict(model)})
+            self._agree(c, owner, model)
             places = {int(i): place for place, i in enumerate(ids)}
             for shelf in SHELVES:
                 held = rows.passage_rows(c, shelves.shelf_of(owner, shelf), list(places))
@@ -231,6 +235,22 @@ class SqliteStore(Reader):
                         c.executemany("INSERT INTO bare VALUES (?, ?)", [(of.id, i) for i in ids])
 
     # parts of writing
+
+    def _agree(self, c: sqlite3.Connection, owner: Owner, model: Model) -> None:
+        """See that the owner's vectors are by this model, or say so if there are none.
+
+        Raises:
+            StoreError: they are by another one.
+        """
+        known = shelves.read_model(c, owner)
+        if known is not None and known.fingerprint != model.fingerprint:
+            raise StoreError(
+                f"the vectors of {owner.user} in {shown(self.path)} are by {known.name}, not by {model.name}: "
+                f"run: ctxproc memory reembed --memory {quote(shown(self.path))} --user {quote(owner.user)}"
+            )
+        if known is None:
+            _settle(c, owner)
+            shelves.write_about(c, owner, {**shelves.read_about(c, owner), "model": asdict(model)})
 
     def _room(self, c: sqlite3.Connection, owner: Owner, passages: int, documents: int = 0) -> int:
         """The first of so many new numbers.

@@ -278,6 +278,16 @@ def test_no_name_of_a_user_is_part_of_a_path(store: SqliteStore, folder: Path, n
     agrees(caches, store, owner)
 
 
+def test_one_shelf_may_be_dropped_and_the_other_kept(store: SqliteStore, folder: Path) -> None:
+    remember(store, ALICE, 0, 5)
+    caches = Caches(store, folder / "cache")
+    kept = caches.texts(ALICE, "library")
+    caches.texts(ALICE, "memory")
+    caches.drop(ALICE, "memory")
+    assert caches.texts(ALICE, "library") is kept and caches.files(ALICE, "memory") == []
+    agrees(caches, store, ALICE)
+
+
 def test_what_a_killed_writer_left_is_removed_and_counts_as_a_file_of_the_owner(
     store: SqliteStore, folder: Path
 ) -> None:

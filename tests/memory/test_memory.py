@@ -34,6 +34,15 @@ def test_what_was_remembered_is_found_the_most_relevant_first(tmp_path: Path) ->
     assert memory.count == 5
 
 
+def test_what_a_user_does_is_one_transaction(tmp_path: Path) -> None:
+    memory = memory_of(tmp_path)
+    for text in NOTES:
+        memory.remember(text)
+    memory.edit(memory.items()[0].id, "something else")
+    assert memory.store.state(memory.owner, "memory").generation == len(NOTES) + 1
+    assert memory.store.unembedded(memory.owner) == []
+
+
 def test_a_recall_gives_what_the_criteria_give_over_the_same_texts(tmp_path: Path) -> None:
     memory = memory_of(tmp_path, *NOTES)
     chunks = [Chunk(Document.from_text(text), 0, len(text), 1, 0) for text in NOTES]

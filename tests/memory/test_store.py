@@ -246,6 +246,19 @@ def test_vectors_of_another_model_are_refused_with_the_command_that_embeds_anew(
     assert np.array_equal(kept, some(1, 1)) and store.model(ANN) == other
 
 
+def test_a_note_and_its_vector_are_one_transaction_and_of_one_model(store: SqliteStore) -> None:
+    [one] = store.add(ANN, [Note("a")], some(1), MODEL)
+    assert store.model(ANN) == MODEL and store.state(ANN, "memory") == State(1, 1) and store.unembedded(ANN) == []
+    store.edit(ANN, one, "b", some(1, 1), model=MODEL)
+    ((_, kept),) = store.changed_vectors(ANN, "memory").added
+    assert np.array_equal(kept, some(1, 1)) and store.state(ANN, "memory") == State(2, 1)
+    other = Model("other", "f2", 4)
+    assert "reembed" in line_of(lambda: store.add(ANN, [Note("c")], some(1), other))
+    assert "reembed" in line_of(lambda: store.edit(ANN, one, "c", some(1), model=other))
+    assert [passage.text for passage in store.passages(ANN, "memory")] == ["b"]
+    assert store.state(ANN, "memory") == State(2, 1)
+
+
 @pytest.mark.parametrize(
     "vectors", [some(2), some(1, size=5), np.full((1, 4), np.nan, np.float32), np.full((1, 4), np.inf, np.float32)]
 )
