@@ -54,6 +54,7 @@ class SqliteStore(Reader):
         self.path = Path(path)
         self.limit = limit
         self._file = Connections(self.path, timeout, half=half)
+        self._states = {}
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,8 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -25,6 +27,23 @@ from ctxproc.memory.sqlite.turns import waiting, wanted
 from ctxproc.memory.store import SqliteStore
 
 ANN, BOB = Owner("ann"), Owner("bob")
+ROOT = Path(__file__).parents[2]
+ELSEWHERE = """
+import os, sys
+from ctxproc.memory.base import Note, Owner, State
+from ctxproc.memory.store import SqliteStore
+
+store = SqliteStore(sys.argv[1])
+store.add(Owner("ann"), [Note("c")])
+assert store.state(Owner("ann"), "memory") == State(4, 2)
+child = os.fork()
+if not child:
+    same = store.state(Owner("ann"), "memory") == State(4, 2)
+    store.add(Owner("ann"), [Note("d")])
+    os._exit(0 if same and store.state(Owner("ann"), "memory") == State(5, 3) else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert store.state(Owner("ann"), "memory") == State(5, 3)
+"""
 
 
 @pytest.fixture
@@ -244,6 +263,21 @@ def test_vectors_of_another_model_are_refused_with_the_command_that_embeds_anew(
     store.embed(ANN, other, ids, some(1, 1))
     ((_, kept),) = store.changed_vectors(ANN, "memory").added
     assert np.array_equal(kept, some(1, 1)) and store.model(ANN) == other
+
+
+def test_the_state_is_that_of_the_file_whoever_wrote(store: SqliteStore, tmp_path: Path) -> None:
+    assert store.state(ANN, "memory") == store.state(ANN, "memory") == State(0, 0)
+    store.add(ANN, [Note("a")])
+    assert store.state(ANN, "memory") == store.state(ANN, "memory") == State(1, 1)
+    assert store.state(BOB, "memory") == State(0, 0)
+    with SqliteStore(store.path) as other:
+        other.add(ANN, [Note("b")])
+        assert store.state(ANN, "memory") == other.state(ANN, "memory") == State(2, 2)
+        store.forget(ANN, [1])
+        assert other.state(ANN, "memory") == store.state(ANN, "memory") == State(3, 1)
+        other.purge()
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(store.path)], check=True, cwd=ROOT)
+    assert store.state(ANN, "memory") == State(5, 3)
 
 
 def test_a_note_and_its_vector_are_one_transaction_and_of_one_model(store: SqliteStore) -> None:

@@ -72,6 +72,8 @@ class Connections:
         self._large = LARGE
         self._pid = os.getpid()
         self._before_fork: list[list[sqlite3.Connection]] = []
+        self._watcher: list[sqlite3.Connection] = []
+        self._watchers = 0
         with self.errors():
             if "\0" in str(self.path):
                 raise schema.ForeignFileError("is no path")
@@ -84,11 +86,25 @@ class Connections:
     def close(self) -> None:
         """Close what is idle now, and what is in use when it is given back."""
         with self._lock:
-            idle, self._idle, self._closed = self._idle, [], True
+            idle, self._idle, self._closed = [*self._idle, *self._watcher], [], True
+            self._watcher = []
         if self._pid == os.getpid():
             for connection in idle:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
+
+    def version(self) -> tuple[int, int]:
+        """Another pair whenever anything was written to the file since, by whomever. Much quicker than reading."""
+        with self.errors():
+            self._check()
+            with self._lock:
+                if not self._watcher:
+                    self._watcher.append(self._open())
+                    self._watchers += 1
+                found: list[tuple[int]] = []
+                watcher = self._watcher[0]
+                self._persist(lambda: found.extend(watcher.execute("PRAGMA data_version").fetchall()))
+                return self._watchers, found[0][0]
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -220,14 +236,22 @@ class Connections:
             raise DamagedError("it is empty, which no memory ever is")
         return about.st_dev, about.st_ino
 
-    def _take(self) -> sqlite3.Connection:
-        if self._pid != os.getpid():  # those of the parent process must not be used, nor closed
-            self._before_fork.append(self._idle)
-            self._idle, self._lock, self._pid = [], threading.Lock(), os.getpid()
+    def _check(self) -> None:
+        """See that the file is still the one that was opened, by this process.
+
+        Raises:
+            DamagedError, schema.ForeignFileError: it is not, or was closed.
+        """
+        if self._pid != os.getpid():  # connections of the parent process must not be used, nor closed
+            self._before_fork += [self._idle, self._watcher]
+            self._idle, self._watcher, self._lock, self._pid = [], [], threading.Lock(), os.getpid()
         if self._closed:
             raise schema.ForeignFileError("was closed")
         if self._look() != self._identity:
             raise schema.ForeignFileError("was replaced by another file while it was open: open it again")
+
+    def _take(self) -> sqlite3.Connection:
+        self._check()
         with self._lock:
             if self._idle:
                 return self._idle.pop()

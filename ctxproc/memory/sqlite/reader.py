@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 
@@ -18,11 +19,15 @@ from ctxproc.memory.sqlite.shelves import SHELVES
 MOST = 1 << 62
 """No number, count or generation is higher."""
 
+KEPT = 4096
+"""Shelves of which the state is kept until something is written."""
+
 
 class Reader(Store):
     """Reads a file; `ctxproc.memory.store.SqliteStore` writes it, too."""
 
     _file: Connections
+    _states: dict[tuple[Owner, Shelf], tuple[tuple[int, int] | None, State]]
 
     def close(self) -> None:
         """Let go of the file. Any number of times."""
@@ -34,10 +39,17 @@ class Reader(Store):
             return [owner for owner in shelves.read_owners(c) if any(_has(c, owner, shelf) for shelf in SHELVES)]
 
     def state(self, owner: Owner, shelf: Shelf) -> State:
-        """Generation and size of a shelf; (0, 0) of an owner who has nothing. Quick."""
-        with self._file.reading() as c:
-            of = shelves.tally(c, owner, shelf)
-            return State(of.generation, of.count) if of else State(0, 0)
+        """Generation and size of a shelf; (0, 0) of an owner who has nothing. Quickest while nothing is written."""
+        version = self._file.version()  # before reading: what is written in between is seen the next time
+        seen, state = self._states.get((owner, shelf), (None, State(0, 0)))
+        if seen != version:
+            with self._file.reading() as c:
+                of = shelves.tally(c, owner, shelf)
+                state = State(of.generation, of.count) if of else State(0, 0)
+            if len(self._states) >= KEPT:
+                self._states.clear()
+            self._states[owner, shelf] = version, state
+        return state
 
     def passages(self, owner: Owner, shelf: Shelf, ids: Sequence[int] | None = None) -> list[Passage]:
         """These passages in the order asked for; default: all, ascending by id. What is not the owner's is left out."""
@@ -105,9 +117,14 @@ class Reader(Store):
                     continue
                 query = "SELECT id FROM bare WHERE shelf = ? ORDER BY id LIMIT ?"
                 ids = [i for (i,) in c.execute(query, (of.id, min(limit, MOST)))]
-                if len(ids) != min(limit, MOST, of.count - of.vectors):
+                mine = rows.passage_rows(c, of.id, ids)
+                held = "SELECT count(*) FROM vectors WHERE id IN (SELECT value FROM json_each(?))"
+                if not (
+                    len(ids) == len(mine) == min(limit, MOST, of.count - of.vectors)
+                    and c.execute(held, (json.dumps(ids),)).fetchone() == (0,)
+                ):
                     raise DamagedError("the list of passages without a vector is not complete")
-                found += [(row[0], row[4]) for row in rows.passage_rows(c, of.id, ids)]
+                found += [(row[0], row[4]) for row in mine]
             return sorted(found)[:limit]
 
     def changed_texts(self, owner: Owner, shelf: Shelf, since: int = 0) -> Changed:
