@@ -22,7 +22,6 @@ forget. SIGKILL ends a process, not the machine: a lost power supply is not trie
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -31,9 +30,7 @@ from typing import Any
 
 import click
 from common import machine
-
-BENCHMARKS = Path(__file__).parent
-OFF = {"MEM0_TELEMETRY": "False", "HF_HUB_OFFLINE": "1"}
+from peers.process import environment
 
 
 def measure(subject: str, python: str, asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
@@ -42,10 +39,9 @@ def measure(subject: str, python: str, asked: dict[str, Any], scratch: Path) -> 
     Raises:
         subprocess.CalledProcessError: they failed; what they said is on stderr.
     """
-    path = os.pathsep.join(filter(None, [str(BENCHMARKS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH")]))
     ran = subprocess.run(
         [python, "-m", f"peers.crash_{subject}", str(scratch)],
-        env={**os.environ, **OFF, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env=environment(MEM0_TELEMETRY="False", OMP_NUM_THREADS="1"),
         input=json.dumps(asked) + "\n",
         stdout=subprocess.PIPE,
         encoding="utf-8",

@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from children import ended, forked, run_as_program
 
 from ctxproc.llm import kv_disk
 from ctxproc.llm.kv import KVStore
@@ -54,27 +53,6 @@ def present(folder: Path) -> int:
 
 def parts(folder: Path) -> list[Path]:
     return list(folder.glob(".*.part"))
-
-
-def forked(work: Callable[[], None]) -> int:
-    """The id of a child process that does the work; its exit code says whether it went well."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        work()
-        code = 0
-    finally:
-        if code:
-            traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def ended(child: int) -> int:
-    """How a child ended: its exit code, or minus the signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def write_for_ever(folder: Path, seed: int) -> None:
@@ -189,9 +167,7 @@ def read(file: Path) -> bytes:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("what", ["kill", "steps", "together"])
 def test_never_a_wrong_value(tmp_path: Path, what: str) -> None:
-    command = [sys.executable, __file__, what, str(tmp_path / "kv")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr[-3000:]
+    run_as_program(__file__, what, tmp_path / "kv")
 
 
 if __name__ == "__main__":

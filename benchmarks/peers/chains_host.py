@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import select
-import subprocess
 import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -16,10 +14,11 @@ from typing import Any
 
 from ctxproc.errors import LimitError, ModelError, PromptTooLongError
 from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling
+from ctxproc.llm.wrapper import Wrapper
 from ctxproc.prompt import Prompt, Segment
 from peers.chains_wire import Request
+from peers.process import started
 
-BENCHMARKS = Path(__file__).parents[1]
 SILENCE = 120.0  # seconds after which a process that says nothing is ended
 STUBBORN = 20  # refusals after which a process that goes on calling is ended
 
@@ -50,27 +49,13 @@ class Spent:
     endless: bool = False
 
 
-class Counted(LLM):
+class Counted(Wrapper):
     """A model that counts what is asked of it and takes no more than so many calls for one question."""
 
     def __init__(self, llm: LLM, most_calls: int) -> None:
-        self.name, self.context_window, self.tokenizer = llm.name, llm.context_window, llm.tokenizer
-        self.gives_confidence, self.writes = llm.gives_confidence, getattr(llm, "writes", True)
+        super().__init__(llm)
         self.spent = Spent()
-        self._llm, self._most = llm, most_calls
-
-    @property
-    def wrapping_tokens(self) -> int:
-        """The model's own."""
-        return self._llm.wrapping_tokens
-
-    def count_tokens(self, prompt: Prompt) -> int:
-        """The model's own count."""
-        return self._llm.count_tokens(prompt)
-
-    def reserved(self, sampling: Sampling) -> int:
-        """The model's own."""
-        return self._llm.reserved(sampling)
+        self._most = most_calls
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
         """As the model does.
@@ -137,21 +122,10 @@ class Program:
 
     def __init__(self, module: str, python: str, log: Path) -> None:
         self._log = log
-        path = os.pathsep.join(filter(None, [str(BENCHMARKS), os.environ.get("PYTHONPATH")]))
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-        with log.open("w", encoding="utf-8") as errors:
-            try:
-                self._process = subprocess.Popen(
-                    [python, "-m", module],
-                    cwd=BENCHMARKS,
-                    env=environment,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    encoding="utf-8",
-                )
-            except OSError as error:
-                raise ProgramError(str(error)) from error
+        try:
+            self._process = started(module, python, log)
+        except OSError as error:
+            raise ProgramError(str(error)) from error
         self.facts: dict[str, Any] = self._read()
 
     def __enter__(self) -> Program:

@@ -10,10 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from peers.process import started
 from peers.protocol import Setup
 from peers.workload import Document
-
-BENCHMARKS = Path(__file__).parents[1]
 
 
 class WorkerError(RuntimeError):
@@ -34,26 +33,10 @@ class Worker:
 
     def __init__(self, module: str, setup: Setup, python: str, log: Path) -> None:
         self._log = log
-        environment = {
-            **os.environ,
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONPATH": f"{BENCHMARKS}{os.pathsep}{BENCHMARKS.parent}",
-            "PYTHONUNBUFFERED": "1",
-        }
-        environment |= {"OMP_NUM_THREADS": str(setup.threads)}
-        with log.open("w", encoding="utf-8") as errors:
-            try:
-                self._process = subprocess.Popen(
-                    [python, "-m", f"peers.{module}"],
-                    cwd=BENCHMARKS,
-                    env=environment,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    encoding="utf-8",
-                )
-            except OSError as error:
-                raise WorkerError(str(error)) from error
+        try:
+            self._process = started(f"peers.{module}", python, log, OMP_NUM_THREADS=str(setup.threads))
+        except OSError as error:
+            raise WorkerError(str(error)) from error
         self.started = self._exchange(asdict(setup))
 
     def __enter__(self) -> Worker:

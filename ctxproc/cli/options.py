@@ -40,50 +40,43 @@ def _keep(context: click.Context, option: click.Parameter, value: object) -> Non
     context.meta.setdefault(FLAGS, {})[str(option.name).replace("__", ".")] = value
 
 
+def _setting(*names: str, **about: Any) -> Callable[[F], F]:  # noqa: ANN401 (as click.option)
+    """An option that sets one setting and nothing else."""
+    return click.option(*names, callback=_keep, expose_value=False, **about)
+
+
 MACHINE = (
-    click.option(
-        "--device", metavar="D", callback=_keep, expose_value=False, help="auto (default), cpu, cuda, cuda:1 or mps."
-    ),
-    click.option(
+    _setting("--device", metavar="D", help="auto (default), cpu, cuda, cuda:1 or mps."),
+    _setting(
         "--dtype",
         metavar="T",
-        callback=_keep,
-        expose_value=False,
         help="auto (default, measured), float32, bfloat16 or float16.",
     ),
-    click.option(
+    _setting(
         "--threads",
         type=click.IntRange(1),
         metavar="N",
-        callback=_keep,
-        expose_value=False,
         help="CPU threads; default: the cores it may use.",
     ),
-    click.option(
+    _setting(
         "--quantise",
         type=click.Choice(["none", "int8", "int4"]),
-        callback=_keep,
-        expose_value=False,
         help="Weights in 8 or 4 bits.",
     ),
 )
 LIMITS = (
-    click.option(
+    _setting(
         "--max-calls",
         "limits__calls",
         type=click.IntRange(0),
         metavar="N",
-        callback=_keep,
-        expose_value=False,
         help="Model calls of this run; then it answers from what it has.",
     ),
-    click.option(
+    _setting(
         "--max-tokens",
         "limits__run_tokens",
         type=click.IntRange(0),
         metavar="N",
-        callback=_keep,
-        expose_value=False,
         help="Tokens of this run, prompts and replies.",
     ),
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from ctxproc.answer import Usage
 from ctxproc.errors import LimitError
 from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling, WindowedLLM
+from ctxproc.llm.wrapper import Wrapper
 from ctxproc.prompt import Prompt
 from ctxproc.trace import Called, Decoded, Noted, Scored, Segments, Trace
 
@@ -36,7 +37,7 @@ class Limits:
     tokens: int | None = None
 
 
-class Meter(LLM):
+class Meter(Wrapper):
     """Wraps a model for one run. A call that would pass a limit is not made.
 
     Attributes:
@@ -44,34 +45,12 @@ class Meter(LLM):
     """
 
     def __init__(self, llm: LLM, limits: Limits, trace: Trace) -> None:
-        self.name = llm.name
-        self.context_window = llm.context_window
-        self.tokenizer = llm.tokenizer
-        self.gives_confidence = llm.gives_confidence
-        self.writes = llm.writes
+        super().__init__(llm)
         self.reached: set[str] = set()
-        self._llm = llm
         self._limits = limits
         self._trace = trace
         self._calls = self._prompt_tokens = self._reused_tokens = self._new_tokens = 0
         self._grades: set[str] = set()
-
-    @property
-    def wrapping_tokens(self) -> int:
-        """The model's own."""
-        return self._llm.wrapping_tokens
-
-    def count_tokens(self, prompt: Prompt) -> int:
-        """The model's own count."""
-        return self._llm.count_tokens(prompt)
-
-    def reserved(self, sampling: Sampling) -> int:
-        """The model's own."""
-        return self._llm.reserved(sampling)
-
-    def check_scores(self) -> None:
-        """As the model does."""
-        self._llm.check_scores()
 
     def affords(self, prompts: Sequence[Prompt], reserved: int) -> int:
         """How many of these prompts, from the first on, the limits still allow for."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ctxproc.errors import ReplayError
 from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling, Token, WindowedLLM
 from ctxproc.llm.meter import segments
+from ctxproc.llm.wrapper import Wrapper
 from ctxproc.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ INTERRUPTED = "interrupted"
 """How a reply ended that its reader did not let come to its end; it is not used again."""
 
 
-class Recorded(LLM):
+class Recorded(Wrapper):
     """``llm`` for counting, and the recorded words of its trace for every prompt that stands there, each used once.
 
     Args:
@@ -32,34 +33,14 @@ class Recorded(LLM):
         ReplayError: (when called) a prompt was not recorded, and ``live`` is False.
     """
 
-    _llm: LLM
-
     def __init__(self, llm: LLM, events: Sequence[Mapping[str, Any]], live: bool) -> None:
-        self.name = llm.name
-        self.context_window = llm.context_window
-        self.tokenizer = llm.tokenizer
-        self.gives_confidence = llm.gives_confidence
-        self.writes = llm.writes
-        self._llm = llm
+        super().__init__(llm)
         self._live = live
         self._scored = any(event["event"] == "Scored" for event in events)
         self._kept: dict[str, deque[Mapping[str, Any]]] = defaultdict(deque)
         for event in events:
             if event["event"] in ("Called", "Scored", "Decoded") and event.get("finish") != INTERRUPTED:
                 self._kept[key_of(event)].append(event)
-
-    @property
-    def wrapping_tokens(self) -> int:
-        """The model's own."""
-        return self._llm.wrapping_tokens
-
-    def count_tokens(self, prompt: Prompt) -> int:
-        """The model's own count."""
-        return self._llm.count_tokens(prompt)
-
-    def reserved(self, sampling: Sampling) -> int:
-        """The model's own."""
-        return self._llm.reserved(sampling)
 
     def notices(self) -> list[str]:
         """The model's own, where it speaks."""

@@ -10,17 +10,15 @@ import os
 import random
 import resource
 import signal
-import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from children import ended, forked, run_as_program
 
-import ctxproc
 from ctxproc import Chunk, Document
 from ctxproc.errors import StoreError
 from ctxproc.memory.base import Model, Note, Owner
@@ -34,27 +32,6 @@ MODEL = Model("small", "f1", 8)
 def vector(text: str) -> np.ndarray:
     """What every process gives a text as its vector."""
     return np.random.default_rng(len(text)).standard_normal(8).astype(np.float32)
-
-
-def forked(work: Callable[[], None]) -> int:
-    """The id of a child process that does the work; its exit code says whether it went well."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        work()
-        code = 0
-    finally:
-        if code:
-            traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def ended(child: int) -> int:
-    """How a child ended: its exit code, or minus the signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def write(store: SqliteStore, batch: int, size: int) -> None:
@@ -312,11 +289,7 @@ WHAT = {f.__name__: f for f in (kill, steps, making, together, full, denied, inh
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("what", WHAT)
 def test_what_was_acknowledged_is_there(tmp_path: Path, what: str) -> None:
-    command = [sys.executable, __file__, what, str(tmp_path)]
-    there = str(Path(ctxproc.__file__).parents[1])  # the same package as here
-    environment = {**os.environ, "PYTHONPATH": there}
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-    assert result.returncode == 0, result.stderr[-3000:]
+    run_as_program(__file__, what, tmp_path)
 
 
 if __name__ == "__main__":

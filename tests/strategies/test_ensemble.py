@@ -16,7 +16,6 @@ from rows import (
     decoded,
     distance,
     events,
-    loader,
     logs_by_hand,
     real,
     rows,
@@ -29,12 +28,6 @@ from ctxproc.llm.merging import NBCE, Mixture, ProductOfExperts
 from ctxproc.strategies.base import ANSWER
 from ctxproc.strategies.ensemble import Ensemble
 from ctxproc.strategies.stuff import Stuff
-
-
-@pytest.fixture(scope="module")
-def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
-    return loader(tmp_path_factory.mktemp("models"))
-
 
 # The merge, on random rows.
 

@@ -23,7 +23,6 @@ from rows import (
     events,
     forward,
     ids_of,
-    loader,
     logs_by_hand,
     nucleus_by_hand,
     real,
@@ -40,11 +39,6 @@ from ctxproc.strategies.nbce import Nbce
 from ctxproc.strategies.stuff import Stuff
 
 POOLS = ("min_entropy", "mean", "soft")
-
-
-@pytest.fixture(scope="module")
-def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
-    return loader(tmp_path_factory.mktemp("models"))
 
 
 # The merge, on random rows.

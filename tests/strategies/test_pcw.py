@@ -21,7 +21,6 @@ from rows import (
     forward,
     ids_of,
     joined,
-    loader,
     model_of,
     real,
     text_of,
@@ -44,11 +43,6 @@ from ctxproc.trace import Called, Progress, Streamed, Trace
 
 both = pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 CLOSE = 1e-9
-
-
-@pytest.fixture(scope="module")
-def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
-    return loader(tmp_path_factory.mktemp("models"))
 
 
 def tokens_of(llm: TransformersLLM, texts: Sequence[str]) -> TokenPrompt:

@@ -16,7 +16,6 @@ from rows import (
     decoded,
     distance,
     events,
-    loader,
     logs_by_hand,
     real,
     rows,
@@ -30,12 +29,6 @@ from ctxproc.llm.merging import Mixture
 from ctxproc.strategies.base import ANSWER
 from ctxproc.strategies.replug import Replug
 from ctxproc.strategies.stuff import Stuff
-
-
-@pytest.fixture(scope="module")
-def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
-    return loader(tmp_path_factory.mktemp("models"))
-
 
 # The merge, on random rows.
 
