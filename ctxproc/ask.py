@@ -168,9 +168,8 @@ class Library:
         )
 
     def _search(self, corpus: Corpus, query: str, k: int) -> list[Hit]:
-        scorers = [
-            one for one in self.scorers if corpus.reader or not one.reads
-        ]  # those that read: for the question only
+        # scorers that ask the model do so for the question only, not for what a strategy searches itself
+        scorers = [one for one in self.scorers if corpus.reader or not one.reads]
         depth = self.settings.retrieval.depth
         return corpus.select(query, k, self.searchers, self.fusion, scorers, self.where, depth)
 

@@ -1,4 +1,4 @@
-"""The documents of one owner in a memory file, opened for questions. `ctxproc.memory.filing` puts them there."""
+"""The documents of one owner in a memory file, opened for questions. `ctxproc.memory.intake` puts them there."""
 
 from __future__ import annotations
 
