@@ -27,7 +27,7 @@ from ctxproc.document import Document
 from ctxproc.errors import UsageError
 
 Shelf = Literal["library", "memory"]
-Kind = Literal["chunk", "note", "turn", "fact"]
+Kind = Literal["chunk", "note", "turn", "fact", "summary", "portrait"]
 Action = Literal["add", "edit", "forget", "revert"]
 Value = str | int | float | bool
 Ids = NDArray[np.int64]
@@ -68,7 +68,7 @@ class Note:
 
     Attributes:
         text: not empty.
-        kind: "note", "turn" (said in a chat) or "fact".
+        kind: "note", "turn" (said in a chat), "fact", or "summary" and "portrait", which are made of turns.
         time: of what it tells, aware of its zone.
         speaker: who said it.
         source: where it comes from, such as a chat's name; for a reader, never opened.

@@ -37,7 +37,7 @@ HOSTILE = {
         st.builds(
             Note,
             text=FULL,
-            kind=st.sampled_from(["note", "turn", "fact"]),
+            kind=st.sampled_from(["note", "turn", "fact", "summary", "portrait"]),
             time=st.datetimes(min_value=datetime(1900, 1, 1), timezones=st.just(UTC)),
             speaker=TEXT,
             source=TEXT,

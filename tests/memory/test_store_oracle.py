@@ -22,7 +22,7 @@ values = st.one_of(st.text(max_size=5), st.integers(), st.booleans(), st.floats(
 notes = st.builds(
     Note,
     text=st.text(min_size=1, max_size=30),
-    kind=st.sampled_from(["note", "turn", "fact"]),
+    kind=st.sampled_from(["note", "turn", "fact", "summary", "portrait"]),
     time=st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))])),
     speaker=st.text(max_size=5),
     source=st.text(max_size=5),
