@@ -14,6 +14,8 @@ from ctxproc.errors import CtxprocError
 from ctxproc.prompt import Prompt, Segment
 
 if TYPE_CHECKING:
+    from ctxproc.chat import Chat
+    from ctxproc.chat_stream import Reply
     from ctxproc.chunk import Chunk
     from ctxproc.config import Settings, resolve
     from ctxproc.document import Document
@@ -30,6 +32,7 @@ __all__ = [
     "LLM",
     "Answer",
     "BuiltinReader",
+    "Chat",
     "Chunk",
     "Constraint",
     "CtxprocError",
@@ -41,6 +44,7 @@ __all__ = [
     "LogLikelihood",
     "Memory",
     "Prompt",
+    "Reply",
     "Sampling",
     "ScriptedLLM",
     "Segment",
@@ -54,6 +58,8 @@ __all__ = [
 ]
 
 LAZY = {
+    "Chat": "ctxproc.chat",
+    "Reply": "ctxproc.chat_stream",
     "Chunk": "ctxproc.chunk",
     "Document": "ctxproc.document",
     "Settings": "ctxproc.config",

@@ -87,6 +87,19 @@ class AnswerSettings(Section):
     require_evidence: bool = Field(True, description="abstain where no quote is found in the sources")
 
 
+class ChatSettings(Section):
+    """What a chat recalls for each turn."""
+
+    budget: int = Field(
+        1500, ge=0, description="tokens of all that is recalled for a turn; less where the model's window is smaller"
+    )
+    documents: int = Field(3, ge=0, description="chunks of documents that are recalled for a turn")
+    min_confidence: float = Field(
+        0.5, ge=0, le=1, description="a model that does not write abstains below it; what people say is short"
+    )
+    instructions: str = Field("", description="what a model that writes is told first; empty: ctxproc's own words")
+
+
 class LimitSettings(Section):
     """Hard limits; null is no limit."""
 
@@ -99,6 +112,7 @@ class LimitSettings(Section):
     archive_ratio: int = Field(200, ge=1, description="unpacked bytes per packed byte of a part of an archive")
     chunks: int = Field(1_000_000, ge=1, description="chunks of all documents together")
     memories: int = Field(10_000_000, ge=1, description="notes and chunks of one owner in a memory file")
+    nodes: int = Field(1_000_000, ge=1, description="concepts of the graph of one owner's passages")
     calls: int | None = Field(None, ge=0, description="model calls of one run")
     run_tokens: int | None = Field(None, ge=0, description="tokens of one run, prompts and replies")
 
@@ -169,6 +183,7 @@ class Settings(Section):
     retrieval: RetrievalSettings = RetrievalSettings()
     generation: GenerationSettings = GenerationSettings()
     answer: AnswerSettings = AnswerSettings()
+    chat: ChatSettings = ChatSettings()
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()
     reuse: ReuseSettings = ReuseSettings()

@@ -12,6 +12,7 @@ import click
 from ctxproc.cli.ask import ask
 from ctxproc.cli.cache import cache
 from ctxproc.cli.catalogues import criteria, models, strategies
+from ctxproc.cli.chat import chat
 from ctxproc.cli.config import config
 from ctxproc.cli.explain import explain
 from ctxproc.cli.memory import memory
@@ -24,8 +25,9 @@ def cli() -> None:
     """Answer questions over anything, however long, with a local model and a short window."""
 
 
-import_module("ctxproc.cli.memory_file")  # its commands join the group `memory`
-for command in (ask, config, strategies, criteria, models, explain, cache, memory):
+for module in ("memory_file", "memory_audit"):  # their commands join the group `memory`
+    import_module(f"ctxproc.cli.{module}")
+for command in (ask, chat, config, strategies, criteria, models, explain, cache, memory):
     cli.add_command(command)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ctxproc.cli.memory_graph import graph
 from ctxproc.cli.options import memory_options, settings
 from ctxproc.cli.terminal import plain
 
@@ -28,6 +29,9 @@ WIDTH = 100
 @click.group()
 def memory() -> None:
     """Keep documents and notes in a file, and find them again."""
+
+
+memory.add_command(graph)
 
 
 @contextmanager

@@ -82,7 +82,10 @@ def told(receipt: Receipt) -> Iterator[str]:
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @memory_options
 def export(target: Path, **options: object) -> None:
-    """Write all notes into a new FILE of JSON lines. Documents are left out: they can be added again."""
+    """Write everything about the user into a new FILE of JSON lines: notes, turns of chats, facts, summaries, the portrait.
+
+    Documents are left out: they can be added again.
+    """
     with opened(options) as notes:
         click.echo(f"{notes.export(target):,} notes written")
 
@@ -91,9 +94,19 @@ def export(target: Path, **options: object) -> None:
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @memory_options
 def import_(target: Path, **options: object) -> None:
-    """Remember the notes of a FILE that `export` wrote, all or none; what is there already is left out."""
+    """Remember the notes of a FILE that `export` wrote, or the chats of one that ChatGPT or Claude exported (.zip, .json).
+
+    What is there already is left out. Nothing is remembered of a file that is malformed.
+    """
+    from ctxproc.memory.exchange_chats import is_chats, take_in
+
     with opened(options, new=True) as notes:
-        click.echo(f"{len(notes.import_(target)):,} notes remembered")
+        if not is_chats(target):
+            click.echo(f"{len(notes.import_(target)):,} notes remembered")
+            return
+        taken = take_in(notes, target)
+    lost = f"; {taken.lost:,} messages could not be read" if taken.lost else ""
+    click.echo(f"{len(taken.turns):,} turns of {taken.conversations:,} conversations remembered{lost}")
 
 
 @memory.command("reembed")

@@ -1,9 +1,10 @@
 """Forgetting that leaves no trace, and the receipt that proves it.
 
-Removed are the notes, their earlier texts in the log, the owner's index caches, the traces of runs that hold what was
-forgotten, and every entry of the key-value store that was used since the first of the notes was there (entries are
-numbers that a model computed of a text; which text cannot be told). Then the store's files are rewritten, and every file
-of the store, of its caches and of the traces is read byte by byte.
+Removed are the notes and what was made of them (`ctxproc.memory.bank_cascade`), their earlier texts in the log, the
+owner's index caches, the traces of runs that hold what was forgotten, and every entry of the key-value store that was
+used since the first of the notes was there (entries are numbers that a model computed of a text; which text cannot be
+told). Then the store's files are rewritten, and every file of the store, of its caches and of the traces is read byte by
+byte.
 
 Not reached are copies that others made: exports, backups, files of documents, answers that were printed, and the disk
 blocks that a deleted file leaves behind. Indexes that another process holds in memory lose what was forgotten when that
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 from ctxproc.config import cache_folder
 from ctxproc.errors import StoreError
 from ctxproc.llm.kv_disk import ENTRY
+from ctxproc.memory.bank_cascade import dependents, read_again, unsaid
 from ctxproc.memory.base import Filed, Owner, Passage, Shelf, Store
 from ctxproc.memory.item import Item
 from ctxproc.memory.scan import Scan, pieces, places, scan
@@ -45,7 +47,7 @@ class Receipt:
     """What was forgotten, and what was seen afterwards.
 
     Attributes:
-        notes: what was, or with ``dry_run`` would be, forgotten.
+        notes: what was, or with ``dry_run`` would be, forgotten: those that were meant, then what was made of them.
         documents: sources of documents that were dropped.
         dry_run: nothing was done.
         renewed: of notes that said it only before they were edited: their new numbers; what they say now was kept.
@@ -117,7 +119,7 @@ def told(passage: Passage) -> list[str]:
 
 
 def erase(stored: Stored, items: Sequence[Item], word: str, settings: Settings) -> Receipt:
-    """Forget notes.
+    """Forget notes, and what was made of them.
 
     Args:
         stored: where they are.
@@ -133,18 +135,30 @@ def erase(stored: Stored, items: Sequence[Item], word: str, settings: Settings) 
     if not passages:
         finish(store, stored.caches, owner)
         return Receipt()
-    changes = [change for passage in passages for change in store.changes(owner, passage.id, WHOLE_LOG)]
-    texts = [text for change in changes for text in (change.before, change.after) if text]
-    texts += [passage.text for passage in passages]
-    texts += [text for passage in passages for text in told(passage)[1:] if word and says(text, word)]
+    made = dependents(store, owner, passages)
+    doomed = [*passages, *made]
+    changes = [change for passage in doomed for change in store.changes(owner, passage.id, WHOLE_LOG)]
     renew = [passage.note for passage in passages if word and not any(says(text, word) for text in told(passage))]
-    wanted = [piece for piece in pieces(texts, word) if not any(says(note.text, piece) for note in renew)]
+    wanted = pieces(_texts(store, owner, passages, word), word)
+    of_made = [piece for piece in pieces(_texts(store, owner, made, word)) if piece not in wanted]
+    wanted += unsaid(store, owner, of_made, [passage.id for passage in doomed])
+    wanted = [piece for piece in wanted if not any(says(note.text, piece) for note in renew)]
     since = min((change.time for change in changes), default=datetime.fromtimestamp(0, UTC))
     removed = _clear(stored, "memory", [word, *wanted] if word else wanted, since, settings)
     store.set(owner, UNFINISHED, "yes")
+    read_again(store, owner, doomed)
     renewed = tuple(store.add(owner, renew)) if renew else ()
-    store.forget(owner, [passage.id for passage in passages])
-    return _proven(stored, Receipt(tuple(items), renewed=renewed, removed=removed), wanted, settings)
+    store.forget(owner, [passage.id for passage in doomed])
+    receipt = Receipt((*items, *map(Item.of, made)), renewed=renewed, removed=removed)
+    return _proven(stored, receipt, wanted, settings)
+
+
+def _texts(store: Store, owner: Owner, passages: Sequence[Passage], word: str) -> list[str]:
+    """What passages say and said before, and what is told of them that holds a word."""
+    changes = [change for passage in passages for change in store.changes(owner, passage.id, WHOLE_LOG)]
+    texts = [text for change in changes for text in (change.before, change.after) if text]
+    texts += [passage.text for passage in passages]
+    return texts + [text for passage in passages for text in told(passage)[1:] if word and says(text, word)]
 
 
 def erase_documents(stored: Stored, filed: Sequence[Filed], settings: Settings) -> Receipt:

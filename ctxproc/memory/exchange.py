@@ -3,9 +3,11 @@
 The first line names the format and its version, every other line is one note:
 
     {"ctxproc": "memory", "version": 1}
-    {"text": "...", "kind": "note", "time": "2026-05-01T12:00:00+00:00", "speaker": "", "source": "", "metadata": {}}
+    {"number": 7, "text": "...", "kind": "note", "time": "2026-05-01T12:00:00+00:00", "speaker": "", "source": "",
+     "metadata": {}}
 
-Numbers of notes, the log, vectors and how often a note was recalled are not exported.
+A number only says which note another one in the same file means (`ctxproc.memory.exchange_links`); in a memory that takes
+the file in, notes have numbers of their own. Documents, the log, vectors and how often a note was recalled are not exported.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO, get_args
 
 from ctxproc.errors import UsageError
-from ctxproc.memory.base import Kind, Note
+from ctxproc.memory.base import Kind, Note, Passage
 
 VERSION = 1
 HEADER = {"ctxproc": "memory", "version": VERSION}
@@ -35,7 +37,7 @@ MOST_NAMES = 256
 """Names in the metadata of a note."""
 
 KINDS = frozenset(get_args(Kind)) - {"chunk"}
-FIELDS = {"text": str, "kind": str, "time": str, "speaker": str, "source": str, "metadata": dict}
+FIELDS = {"number": int, "text": str, "kind": str, "time": str, "speaker": str, "source": str, "metadata": dict}
 
 
 def checked(note: Note) -> Note:
@@ -69,9 +71,10 @@ def checked(note: Note) -> Note:
     return note
 
 
-def to_line(note: Note) -> str:
-    """A note as one line, its end included."""
+def to_line(note: Note, number: int = 0) -> str:
+    """A note as one line, its end included; without a number where it is 0."""
     values = {
+        **({"number": number} if number else {}),
         "text": note.text,
         "kind": note.kind,
         "time": note.time.astimezone(UTC).isoformat(),
@@ -82,8 +85,8 @@ def to_line(note: Note) -> str:
     return json.dumps(values, ensure_ascii=False) + "\n"
 
 
-def write(path: Path, notes: Iterable[Note]) -> int:
-    """Write a file of notes, readable by its owner only, whole or not at all; how many.
+def write(path: Path, notes: Iterable[Note | Passage]) -> int:
+    """Write a file of notes, readable by its owner only, whole or not at all; how many. Those of passages have numbers.
 
     Raises:
         UsageError: the file is there already, or cannot be written.
@@ -95,7 +98,7 @@ def write(path: Path, notes: Iterable[Note]) -> int:
         with fresh(path) as file:
             file.write(json.dumps(HEADER) + "\n")
             for note in notes:
-                file.write(to_line(note))
+                file.write(to_line(note.note, note.id) if isinstance(note, Passage) else to_line(note))
                 number += 1
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -125,7 +128,12 @@ def shown(path: Path) -> str:
 
 
 def read(path: Path) -> list[Note]:
-    """The notes of a file.
+    """The notes of a file; errors as `numbered`."""
+    return [note for _, note in numbered(path)]
+
+
+def numbered(path: Path) -> list[tuple[int, Note]]:
+    """The notes of a file, each with its number there; 0 where it has none.
 
     Raises:
         UsageError: it cannot be read, or a line is not as `write` writes it; names the line.
@@ -146,8 +154,8 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
-def _notes(lines: Iterator[str], name: str) -> Iterator[Note]:
-    """The notes after the first line."""
+def _notes(lines: Iterator[str], name: str) -> Iterator[tuple[int, Note]]:
+    """The notes after the first line, with their numbers."""
     for number, line in enumerate(lines, 1):
         where = f"{name}, line {number}"
         if len(line) > LONGEST_LINE:
@@ -176,17 +184,18 @@ def _object(line: str, where: str) -> Mapping[str, object]:
     return values
 
 
-def _note(values: Mapping[str, object], where: str) -> Note:
-    """A line's note; every field but the text may be left out."""
+def _note(values: Mapping[str, object], where: str) -> tuple[int, Note]:
+    """A line's number and note; every field but the text may be left out."""
     for name, value in values.items():
-        if name not in FIELDS or not isinstance(value, FIELDS[name]):
+        if name not in FIELDS or not isinstance(value, FIELDS[name]) or isinstance(value, bool):
             known = ", ".join(f"{field} ({kind.__name__})" for field, kind in FIELDS.items())
             raise UsageError(f"{where}: {name[:60]!r} is unknown or of another type; a note has: {known}")
     try:
-        given = dict(values)
+        given = {name: value for name, value in values.items() if name != "number"}
         if "time" in given:
             given["time"] = datetime.fromisoformat(str(given["time"]))
-        return checked(Note(**{"text": "", **given}))  # type: ignore[arg-type]
+        note = checked(Note(**{"text": "", **given}))  # type: ignore[arg-type]
+        return int(str(values.get("number", 0))), note
     except ValueError as error:
         raise UsageError(f"{where}: {error}") from None
     except UsageError as error:

@@ -14,8 +14,10 @@ import numpy as np
 
 from ctxproc.errors import UsageError
 from ctxproc.memory import exchange
+from ctxproc.memory.bank_cascade import dependents
 from ctxproc.memory.base import Action, Change, Kind, Matrix, Model, Note, Owner, Passage, Value, now
 from ctxproc.memory.erase import Receipt, erase, matching
+from ctxproc.memory.exchange_links import bring_in
 from ctxproc.memory.item import Item
 from ctxproc.memory.library import Shelves
 from ctxproc.memory.stored import Stored
@@ -193,8 +195,9 @@ class Memory:
     def forget(self, what: str | int | Sequence[int], *, dry_run: bool = False) -> Receipt:
         """Forget every note that contains a text in any case, or notes by their numbers, and prove that they are gone.
 
-        The text, speaker, source and metadata of a note are looked into, and what it said before it was edited. See
-        `ctxproc.memory.erase` for what is removed besides the notes and what the receipt says.
+        What was made of them goes with them: of a turn its facts, the summary of its day, the portrait. The text, speaker,
+        source and metadata of a note are looked into, and what it said before it was edited. See `ctxproc.memory.erase` for
+        what is removed besides the notes and what the receipt says.
 
         Args:
             what: a text, a number, or numbers.
@@ -213,7 +216,8 @@ class Memory:
         word = what if isinstance(what, str) else ""
         items = tuple(Item.of(passage) for passage in found)
         if dry_run:
-            return Receipt(items, dry_run=True)
+            made = dependents(self.store, self.owner, found)
+            return Receipt((*items, *map(Item.of, made)), dry_run=True)
         return erase(self.stored, items, word, self.settings)
 
     def log(self, note: int | None = None, limit: int = 100) -> list[Change]:
@@ -256,24 +260,24 @@ class Memory:
         return found.passage
 
     def export(self, path: str | Path) -> int:
-        """Write all notes into a new file of JSON lines (see `ctxproc.memory.exchange`); how many.
+        """Write everything about the owner into a new file of JSON lines (see `ctxproc.memory.exchange`); how many notes.
+
+        That is notes, turns of chats, facts, summaries and the portrait. Documents are left out: they can be added again.
 
         Raises:
             UsageError: the file is there already, or cannot be written.
         """
-        return exchange.write(Path(path), (passage.note for passage in self.store.passages(self.owner, "memory")))
+        return exchange.write(Path(path), self.store.passages(self.owner, "memory"))
 
     def import_(self, path: str | Path) -> list[int]:
-        """Remember the notes of a file that `export` wrote, all or none; their numbers.
+        """Remember the notes of a file that `export` wrote; their numbers. See `exchange_links.bring_in`.
 
         A note that is there already, the same in everything, is left out.
 
         Raises:
-            UsageError: the file cannot be read, or a line of it is malformed; names the line.
+            UsageError: the file cannot be read, or a line of it is malformed; names the line. Nothing was remembered.
         """
-        there = {exchange.to_line(passage.note) for passage in self.store.passages(self.owner, "memory")}
-        read = {exchange.to_line(note): note for note in exchange.read(Path(path))}
-        return self.remember_all(note for line, note in read.items() if line not in there)
+        return bring_in(self, exchange.numbered(Path(path)))
 
     def reembed(self) -> None:
         """Move to the embedding model of the settings; see `Stored.reembed`."""

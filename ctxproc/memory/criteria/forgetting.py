@@ -45,4 +45,14 @@ class Forgetting(Scorer):
         known = corpus.about([hit.index for hit in hits])
         ages = [days(about.recalled or about.time, now) for about in known]
         strengths = [(1 + about.recalls) * self.half_life_days / math.log(2) for about in known]
-        return weighed(hits, self.name, [math.exp(-t / s) for t, s in zip(ages, strengths, strict=True)])
+        return weighed(hits, self.name, [retention(t, s) for t, s in zip(ages, strengths, strict=True)])
+
+
+def retention(days: float, strength: float) -> float:
+    """R = exp(-t / S), MemoryBank's forgetting curve: 1 at once, less with time, less quickly the stronger it is.
+
+    Args:
+        days: t, since it was last recalled, or since what it tells; not below 0.
+        strength: S, in days; above 0.
+    """
+    return math.exp(-days / strength)
