@@ -50,11 +50,11 @@ CONTESTANTS = (
     Contestant("ctxproc", "vector_ours", most=10**7),
     Contestant("faiss alike", "vector_faiss", most=10**7),
     Contestant("faiss flat", "vector_faiss", {"kind": "flat"}, most=10**7),
-    Contestant("Chroma", "vector_chroma"),
-    Contestant("LanceDB", "vector_lancedb", most=10**7),
+    Contestant("Chroma", "vector_chroma", most=10**7),
+    Contestant("LanceDB", "vector_lancedb"),
     Contestant("LanceDB IVF_PQ", "vector_lancedb", {"index": "IVF_PQ", "refine": 10}, most=10**7),
     Contestant("Qdrant local", "vector_qdrant", most=10_000),
-    Contestant("mem0", "vector_mem0"),
+    Contestant("mem0", "vector_mem0", most=10**7),
 )
 
 

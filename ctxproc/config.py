@@ -50,7 +50,8 @@ class RetrievalSettings(Section):
         ["cosine", "bm25"], description="criteria that find chunks; [] gives every chunk to the strategy"
     )
     fuse: str | dict[str, dict[str, float]] = Field(
-        "rrf", description="how rankings become one: rrf (reciprocal rank), or {weighted: {cosine: 0.7, bm25: 0.3}}"
+        "weighted",
+        description="how rankings become one: weighted, {weighted: {cosine: 0.7, bm25: 0.3}}, or rrf (reciprocal rank)",
     )
     rescore: Specs = Field([], description="criteria that re-rank what was found, in this order")
     depth: int = Field(100, ge=1, description="candidates of each search, and of the fusion for rescore")
@@ -103,14 +104,14 @@ class ChatSettings(Section):
 class LimitSettings(Section):
     """Hard limits; null is no limit."""
 
-    source_bytes: int = Field(1 << 30, ge=1, description="largest source")
+    source_bytes: int = Field(1 << 28, ge=1, description="largest source; reading one takes some 15 times its memory")
     files: int = Field(10_000, ge=1, description="files of all sources together")
     text_bytes: int = Field(1 << 28, ge=1, description="text of one PDF, or unpacked parts of one DOCX or EPUB")
     pdf_seconds: int = Field(300, ge=1, description="processor time for one PDF")
     pdf_bytes: int = Field(1 << 31, ge=1, description="memory of the process that reads one PDF")
     archive_entries: int = Field(20_000, ge=1, description="files in one DOCX or EPUB")
     archive_ratio: int = Field(200, ge=1, description="unpacked bytes per packed byte of a part of an archive")
-    chunks: int = Field(1_000_000, ge=1, description="chunks of all documents together")
+    chunks: int = Field(10_000_000, ge=1, description="chunks of all documents together")
     memories: int = Field(10_000_000, ge=1, description="notes and chunks of one owner in a memory file")
     nodes: int = Field(1_000_000, ge=1, description="concepts of the graph of one owner's passages")
     calls: int | None = Field(None, ge=0, description="model calls of one run")

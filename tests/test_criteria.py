@@ -21,7 +21,7 @@ from ctxproc.memory.criteria import Hit, catalogue, criterion
 from ctxproc.memory.criteria.base import top
 from ctxproc.memory.criteria.bm25 import BM25
 from ctxproc.memory.embed import Embedder
-from ctxproc.memory.fuse import ReciprocalRank
+from ctxproc.memory.fuse import ReciprocalRank, Weighted
 from ctxproc.text import words
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data" / "eval"
@@ -116,7 +116,8 @@ def test_ties_are_in_chunk_order() -> None:
 def test_select_fuses_what_the_searchers_find() -> None:
     corpus = corpus_of(random_texts(5, 30))
     rankings = {name: criterion(name).search(corpus, "w1 w3 w8", 100) for name in ("cosine", "bm25")}  # type: ignore[attr-defined]
-    assert corpus.select("w1 w3 w8", 6) == ReciprocalRank()(rankings)[:6]
+    assert corpus.select("w1 w3 w8", 6) == Weighted({"cosine": 0.6, "bm25": 0.4})(rankings)[:6]
+    assert corpus.select("w1 w3 w8", 6, fuse="rrf") == ReciprocalRank()(rankings)[:6]
     assert corpus.select("w1", 0) == [] and len(corpus.select("w1", 1000)) == 30
     assert corpus_of([]).select("w1", 5) == []
 

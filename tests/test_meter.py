@@ -66,7 +66,7 @@ def test_a_call_that_takes_the_last_token_is_made_and_one_token_less_forbids_it(
         assert meter.affords([prompt_of(4)], meter.reserved(SHORT)) == number
     meter = metered(Limits(tokens=needed))
     assert meter.generate([prompt_of(4)], SHORT)[0].text == "one two three"
-    with pytest.raises(LimitError, match=f"up to {needed} tokens, limits.tokens is {needed - 1}"):
+    with pytest.raises(LimitError, match=f"up to {needed} tokens, limits.run_tokens is {needed - 1}"):
         metered(Limits(tokens=needed - 1)).generate([prompt_of(4)], SHORT)
 
 

@@ -16,6 +16,7 @@ from ctxproc.cli.chat import chat
 from ctxproc.cli.config import config
 from ctxproc.cli.explain import explain
 from ctxproc.cli.memory import memory
+from ctxproc.cli.terminal import plain
 from ctxproc.errors import CtxprocError
 
 
@@ -33,7 +34,7 @@ for command in (ask, chat, config, strategies, criteria, models, explain, cache,
 
 def one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Report an error that no one foresaw: it is a bug, so the message says how to see where."""
-    text = " ".join(str(error).split())[:300]
+    text = plain(" ".join(str(error).split())[:300])
     click.echo(f"ctxproc: unexpected {kind.__name__}: {text}; run again with --debug to see where", err=True)
 
 
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     except CtxprocError as error:
         if debug:
             raise
-        click.echo(f"ctxproc: {error}", err=True)
+        click.echo(f"ctxproc: {plain(str(error))}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort) as error:
         again = "; what was done is kept: run it again" if "memory" in arguments[:1] else error

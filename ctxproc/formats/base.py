@@ -27,7 +27,7 @@ class Limits:
         archive_ratio: unpacked bytes per packed byte, for a part of an archive above 1 MiB.
     """
 
-    source_bytes: int = 1024 * MIB
+    source_bytes: int = 256 * MIB
     files: int = 10_000
     text_bytes: int = 256 * MIB
     pdf_seconds: int = 300

@@ -10,6 +10,9 @@ from typing import BinaryIO
 
 from ctxproc.formats.base import Kind, Limits, UnreadableError
 
+BLOCK = 1 << 24
+"""Bytes that are asked for at a time."""
+
 Report = Callable[[Path, Kind, str], None]
 """Told of each path that is passed over: the path, the kind, one line."""
 
@@ -74,7 +77,10 @@ def read_stream(stream: BinaryIO, limits: Limits, size: int = 0) -> bytes:
         UnreadableError: it holds none, or more than ``limits.source_bytes``.
     """
     most = limits.source_bytes
-    raw = b"" if size > most else stream.read(most + 1)
+    blocks: list[bytes] = []
+    while size <= most and (block := stream.read(min(BLOCK, most + 1 - sum(map(len, blocks))))):
+        blocks.append(block)
+    raw = b"".join(blocks)
     if max(size, len(raw)) > most:
         limit = f"the limit source_bytes ({most} bytes)"
         raise UnreadableError("broken", f"is larger than {limit}; raise it or split the file")

@@ -196,7 +196,7 @@ class Meter(Wrapper):
             return
         tokens = self._prompt_tokens + self._new_tokens + extra_tokens + sum(map(self._llm.count_tokens, prompts))
         if tokens > self._limits.tokens:
-            raise LimitError(f"the run needs up to {tokens} tokens, limits.tokens is {self._limits.tokens}")
+            raise LimitError(f"the run needs up to {tokens} tokens, limits.run_tokens is {self._limits.tokens}")
 
 
 class WindowedMeter(Meter, WindowedLLM):

@@ -5,8 +5,9 @@ remembered one by one. Everything is keyed by its owner; there is no way to ask 
 vector by the owner's one embedding model. Indexes (FAISS, BM25) are caches: they ask `Store.changed_texts` and
 `Store.changed_vectors` for what they have not seen yet, and can be deleted at any time.
 
-Every writing call is one transaction: when it returns, what it wrote survives a killed process and a lost power supply;
-when it raises, nothing of it was written. A store may be used by several threads and processes at once.
+Every writing call is one transaction: when it returns, what it wrote survives a killed process and, but for
+`Store.recall`, a lost power supply; when it raises, nothing of it was written. A store may be used by several threads
+and processes at once.
 
 No type here is SQLite's, so that another store (PostgreSQL with pgvector) fits below the same users.
 """
@@ -193,6 +194,24 @@ class Changed:
     added: Iterator[tuple[Ids, Sequence[str] | Matrix]]
 
 
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """A document that is to be put into a library.
+
+    Attributes:
+        document: what `Store.document` gives back.
+        chunks: of it, in order.
+        vectors: of the chunks, shape (chunks, dimensions), by the owner's model; None where there are none yet.
+        size, modified: as in `Filed`.
+    """
+
+    document: Document
+    chunks: Sequence[Chunk]
+    vectors: Matrix | None = None
+    size: int = 0
+    modified: int = 0
+
+
 class Store(ABC):
     """Where memories are kept. See the module for what all calls promise.
 
@@ -247,7 +266,7 @@ class Store(ABC):
 
     @abstractmethod
     def recall(self, owner: Owner, passages: Sequence[int], time: datetime) -> None:
-        """Note that these were recalled. Changes no generation and no log."""
+        """Note that these were recalled. Changes no generation and no log. A lost power supply may undo it, and only it."""
 
     @abstractmethod
     def forget(self, owner: Owner, passages: Sequence[int]) -> None:
@@ -272,6 +291,16 @@ class Store(ABC):
         modified: int = 0,
     ) -> int:
         """Put a document and its chunks into the library in place of that of the same source; the document's id.
+
+        Raises:
+            LimitError: the owner would have more passages than the store allows.
+        """
+
+    @abstractmethod
+    def file_all(self, owner: Owner, filings: Sequence[Filing]) -> list[int]:
+        """Put documents into the library as `file` does, all of them or none; their ids.
+
+        One write is synced however many they are: of small documents this is much quicker than one after the other.
 
         Raises:
             LimitError: the owner would have more passages than the store allows.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from ctxproc.memory.criteria import Hit, Reader, Scorer, Searcher, catalogue
 from ctxproc.memory.criteria.base import top
 from ctxproc.memory.filters import EVERYTHING, Filter
 from ctxproc.memory.fuse import Fusion, fusion
+from ctxproc.memory.known import Known
 
 if TYPE_CHECKING:
     from ctxproc.catalogue import Spec
@@ -32,9 +33,6 @@ FuseSpec = str | Mapping[str, Mapping[str, float]]
 
 DEPTH = 100
 """How many candidates each searcher gives to a fusion, and the fusion to the scorers, at least."""
-
-AT_ONCE = 4096
-"""Chunks whose passages are asked for together where a filter looks at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +77,7 @@ class Corpus:
         vectors: opens an index of the embeddings; default: they are made here and searched one by one.
         lexical: opens an index of the words; default: one is made here.
         passages: what a store keeps of these ids, those that are gone left out; default: nothing is known but the source.
+        known: what filters have learnt of these ids before; it learns more.
         clock: tells the time, for criteria to which the age of a chunk matters.
     """
 
@@ -93,6 +92,7 @@ class Corpus:
         vectors: Callable[[], VectorIndex] | None = None,
         lexical: Callable[[], LexicalIndex] | None = None,
         passages: Callable[[Sequence[int]], Sequence[Passage]] | None = None,
+        known: Known | None = None,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self.chunks = chunks
@@ -105,6 +105,7 @@ class Corpus:
         self._vectors = vectors
         self._lexical = lexical
         self._passages = passages
+        self._known = known or Known()
         self._kept: dict[Hashable, Any] = {}
 
     def read_by(self, reader: Reader | None) -> Corpus:
@@ -186,12 +187,7 @@ class Corpus:
 
     def places(self, where: Filter) -> Ids:
         """The places of the chunks that pass a filter, ascending."""
-        return np.fromiter(self._passing(where), dtype=np.int64)
-
-    def _passing(self, where: Filter) -> Iterator[int]:
-        for start in range(0, len(self.chunks), AT_ONCE):
-            some = range(start, min(start + AT_ONCE, len(self.chunks)))
-            yield from (place for place, about in zip(some, self.about(some), strict=True) if where.passes(about))
+        return np.flatnonzero(self._known.passing(where, self.ids, self.about))
 
     def within(self, where: Filter) -> Sequence[Chunk]:
         """The chunks that pass a filter, in their order."""
@@ -216,7 +212,7 @@ class Corpus:
         query: str,
         k: int,
         search: Sequence[Spec | Searcher] = ("cosine", "bm25"),
-        fuse: FuseSpec | Fusion = "rrf",
+        fuse: FuseSpec | Fusion = "weighted",
         rescore: Sequence[Spec | Scorer] = (),
         where: Filter = EVERYTHING,
         depth: int = DEPTH,
@@ -231,7 +227,7 @@ class Corpus:
             query: in words.
             k: how many.
             search: searchers, or their names or specs.
-            fuse: ``rrf``, ``{weighted: {NAME: WEIGHT}}``, or a fusion.
+            fuse: ``weighted``, ``{weighted: {NAME: WEIGHT}}``, ``rrf``, or a fusion.
             rescore: scorers, or their names or specs, applied in this order to the fused candidates.
             where: what may be found at all.
             depth: how many candidates each searcher gives and the scorers get; never below ``k``.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ctxproc.errors import StoreError, UsageError
-from ctxproc.memory.base import Matrix, Owner, Shelf, Store
+from ctxproc.memory.base import Ids, Matrix, Owner, Shelf, Store
 from ctxproc.memory.erase import UNFINISHED, finish
 from ctxproc.memory.salvage import salvage
 from ctxproc.memory.stored import SHELVES, cache_beside
@@ -154,31 +154,43 @@ def _faults(
 def compare_vectors(index: VectorIndex, store: Store, owner: Owner, shelf: Shelf) -> list[str]:
     """How an index of vectors differs from the vectors in the store; empty where it does not.
 
-    A sample of the stored vectors is searched for, in the index and one by one. Of an index that is not exact, the share
-    of the nearest that it finds may be a twentieth below what it states.
+    A sample of the vectors is searched for, in the index and one by one. Of an index that is not exact, the share of the
+    nearest that it finds may be a twentieth below what it states. Vectors are read batch by batch: what is kept is
+    `SAMPLE` numbers for each.
     """
-    batches = [(np.asarray(ids), np.asarray(rows)) for ids, rows in store.changed_vectors(owner, shelf).added]
-    ids = np.concatenate([some for some, _ in batches]) if batches else np.zeros(0, dtype=np.int64)
-    if not np.array_equal(np.asarray(index.ids), ids):
-        return [f"holds other passages than the store ({len(index.ids):,} and {len(ids):,})"]
-    if not len(ids):
-        return []
-    vectors: Matrix = np.concatenate([rows for _, rows in batches])
-    faults = []
-    sample = np.unique(np.linspace(0, len(ids) - 1, SAMPLE).astype(np.int64))
-    if not np.array_equal(np.asarray(index.vectors(ids[sample])), vectors[sample]):
-        faults.append("holds other vectors than the store")
-    norms = np.linalg.norm(vectors, axis=1)
+    held = np.asarray(index.ids)
+    sample = held[np.unique(np.linspace(0, len(held) - 1, SAMPLE).astype(np.int64))] if len(held) else held
+    queries = np.asarray(index.vectors(sample))
+    same = True
+    ids, cosines = [np.zeros(0, dtype=np.int64)], [np.zeros((0, len(sample)), dtype=np.float32)]
+    for some, values in store.changed_vectors(owner, shelf).added:
+        vectors = np.asarray(values)
+        if vectors.shape[1] != index.dimensions:
+            return ["holds vectors of another length than the store"]
+        lengths = np.linalg.norm(vectors, axis=1)[:, None] * np.linalg.norm(queries, axis=1)
+        cosines.append(vectors @ queries.T / np.maximum(lengths, 1e-12))
+        asked = np.isin(sample, some)
+        same = same and np.array_equal(queries[asked], vectors[np.isin(some, sample)])
+        ids.append(some)
+    there = np.concatenate(ids)
+    if not np.array_equal(held, there):
+        return [f"holds other passages than the store ({len(held):,} and {len(there):,})"]
+    if not same:
+        return ["holds other vectors than the store"]
+    recall = _recall(index, queries, there, np.concatenate(cosines)) if len(held) else 1.0
+    if recall < index.recall - (0.0 if index.kind == "flat" else 0.05) - 1e-9:
+        return [f"finds {recall:.3f} of the nearest {NEAREST}, and states {index.recall:.3f}"]
+    return []
+
+
+def _recall(index: VectorIndex, queries: Matrix, ids: Ids, cosines: Matrix) -> float:
+    """The share of the nearest that an index finds; ``cosines``, shape (ids, queries), are the truth."""
     found = 0.0
-    for query in vectors[sample]:
-        truth = vectors @ query / np.maximum(norms * np.linalg.norm(query), 1e-12)
+    for query, truth in zip(queries, cosines.T, strict=True):
         best = np.sort(truth)[::-1][:NEAREST]
         got = np.asarray(index.search(query, NEAREST)[0])
         found += float(np.mean(truth[np.searchsorted(ids, got)] >= best[-1] - 1e-5)) * len(got) / len(best)
-    recall = found / len(sample)
-    if recall < index.recall - (0.0 if index.kind == "flat" else 0.05) - 1e-9:
-        faults.append(f"finds {recall:.3f} of the nearest {NEAREST}, and states {index.recall:.3f}")
-    return faults
+    return found / len(queries)
 
 
 def compare_texts(index: LexicalIndex, store: Store, owner: Owner, shelf: Shelf) -> list[str]:

@@ -24,6 +24,8 @@ LISTS = ("in", "not in")
 OPERATORS = ("=", "!=", *ORDERED, *LISTS)
 OWN = ("source", "kind", "speaker")
 """Names that mean what is known of every chunk; all others are looked up in its metadata."""
+LAST = datetime.max.replace(tzinfo=UTC)
+"""No time comes after it."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,23 @@ class Condition:
     operator: str
     values: tuple[Value, ...]
 
-    def holds(self, about: About) -> bool:
-        """Whether a chunk passes. One that has nothing of this name passes only "!=" and "not in".
+    def holds(self, found: Value | None) -> bool:
+        """Whether a value passes. None, for a chunk that has nothing of this name, passes only "!=" and "not in".
 
         Numbers are ordered as numbers and text by code points; a number is never equal to a text, nor to true or
         false, and never before or after one.
         """
-        found = getattr(about, self.name) if self.name in OWN else about.metadata.get(self.name)
         if self.operator in ORDERED:
             [value] = self.values
             return found is not None and _alike(found, value) and ORDERED[self.operator](found, value)
         among = found is not None and any(_alike(found, value) and found == value for value in self.values)
         return among if self.operator in ("=", "in") else not among
+
+
+def value_of(about: About, name: str) -> Value | None:
+    """What a chunk has of a name; None where it has nothing."""
+    found: Value | None = getattr(about, name) if name in OWN else about.metadata.get(name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,12 @@ class Filter:
         return bool(self.tests) or self.since is not None or self.before is not None
 
     def passes(self, about: About) -> bool:
-        """Whether a chunk may be found."""
+        """Whether a chunk may be found. `ctxproc.memory.known.Known` says it of many, more quickly."""
         if self.since is not None and (about.time is None or about.time < self.since):
             return False
         if self.before is not None and (about.time is None or about.time >= self.before):
             return False
-        return all(test.holds(about) for test in self.tests)
+        return all(test.holds(value_of(about, test.name)) for test in self.tests)
 
 
 EVERYTHING = Filter()
@@ -101,7 +108,8 @@ def filtered(
     before = None
     if until is not None:
         moment, day = _moment("until", until)
-        before = moment + (timedelta(days=1) if day else timedelta(microseconds=1))
+        rest = timedelta(days=1) if day else timedelta(microseconds=1)
+        before = moment + rest if moment <= LAST - rest else LAST
     return Filter(tuple(tests), None if since is None else _moment("since", since)[0], before)
 
 
@@ -124,8 +132,9 @@ def _tests(name: str, asked: object) -> list[Condition]:
 
 def _alike(one: Value, other: Value) -> bool:
     """Whether two values may be compared: two texts, two numbers, two truths."""
-    kinds = [bool if isinstance(value, bool) else str if isinstance(value, str) else float for value in (one, other)]
-    return kinds[0] is kinds[1]
+    if isinstance(one, str) or isinstance(other, str):
+        return isinstance(one, str) and isinstance(other, str)
+    return isinstance(one, bool) is isinstance(other, bool)
 
 
 def _moment(name: str, value: str | date) -> tuple[datetime, bool]:

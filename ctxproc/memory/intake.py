@@ -14,7 +14,7 @@ from ctxproc.chunk import Chunk, split
 from ctxproc.document import Document, Limits, load
 from ctxproc.errors import LimitError, SourceError
 from ctxproc.formats.files import walk
-from ctxproc.memory.base import Filed
+from ctxproc.memory.base import Filed, Filing
 from ctxproc.memory.library import CHUNKING, Shelves, chunking
 from ctxproc.trace import Loaded, Skipped
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 CHANGING = "changing"
 """How a library is split while it is being split anew."""
+
+BATCH, SOON = 1 << 22, 1.0
+"""Characters of documents, and seconds since the last were kept, after which those that have been split are kept."""
 
 FRESH = 2_000_000_000
 """Nanoseconds: a file that was written so short a time ago may change again without its size or time telling."""
@@ -43,9 +46,9 @@ def add(shelves: Shelves, sources: Sequence[str | Path], tokenizer: Tokenizer, *
     """File the documents of these sources in place of those of the same name; see `ctxproc.document.load` for folders.
 
     A file of the size and time it had when it was filed is not opened; one of the same content is not split again. Of
-    files of the same content one is filed. Each document is kept as soon as it is split, and each batch of vectors as
-    soon as it is made, so an interrupted call is taken up by the next. Where ``chunk`` or the tokenizer differ from how
-    the library is split, all of it is split anew first.
+    files of the same content one is filed. Documents are kept at least once a second, and each batch of vectors as soon
+    as it is made: the next call takes up one that was interrupted, even killed, where it was. Where ``chunk`` or the
+    tokenizer differ from how the library is split, all of it is split anew first.
 
     Args:
         shelves: where to.
@@ -60,15 +63,18 @@ def add(shelves: Shelves, sources: Sequence[str | Path], tokenizer: Tokenizer, *
     if not all(map(str, sources)):
         raise SourceError("a source has an empty name: name a file or a folder")
     work = _Filing(shelves, tokenizer)
-    work.split_anew()
-    paths = work.find([Path(os.path.abspath(source)) for source in sources])
-    if prune:
-        work.prune([os.path.abspath(source) for source in sources] or [os.sep], paths)
-    tell = shelves.trace.progress("load")
-    for done, (path, named) in enumerate(paths.values()):
-        tell(done, len(paths))
-        work.file(path, named)
-    tell(len(paths), len(paths))
+    try:
+        work.split_anew()
+        paths = work.find([Path(os.path.abspath(source)) for source in sources])
+        if prune:
+            work.prune([os.path.abspath(source) for source in sources] or [os.sep], paths)
+        tell = shelves.trace.progress("load")
+        for done, (path, named) in enumerate(paths.values()):
+            tell(done, len(paths))
+            work.file(path, named)
+        tell(len(paths), len(paths))
+    finally:
+        work.keep_all()
     if shelves.stored.embeds:
         shelves.stored.embed_missing()
     return Counts(**work.counts)
@@ -86,6 +92,8 @@ class _Filing:
         self.counts = {item.name: 0 for item in fields(Counts)}
         self.filed = {one.source: one for one in self.store.filed(self.owner)}
         self.contents = {one.sha256: one.source for one in self.filed.values()}
+        self.pending: list[Filing] = []
+        self.kept = time.monotonic()
 
     def split_anew(self) -> None:
         """Split all documents as the settings say, if they are split otherwise."""
@@ -98,7 +106,8 @@ class _Filing:
         for done, one in enumerate(self.filed.values()):
             tell(done, len(self.filed))
             document = self.store.document(self.owner, one.id)
-            self.store.file(self.owner, document, self.split(document), None, one.size, one.modified)
+            self.put(Filing(document, self.split(document), None, one.size, one.modified))
+        self.keep_all()
         if self.filed:
             tell(len(self.filed), len(self.filed))
             self.filed = {one.source: one for one in self.store.filed(self.owner)}
@@ -112,10 +121,27 @@ class _Filing:
         """
         chunk, most = self.shelves.settings.chunk, self.shelves.settings.limits.chunks
         chunks = split(document, self.tokenizer, chunk.tokens, min(chunk.overlap, chunk.tokens // 2))
-        held = self.filed[document.source].chunks if document.source in self.filed else 0
-        if self.store.state(self.owner, "library").count - held + len(chunks) > most:
+        there = self.store.state(self.owner, "library").count + sum(map(self.growth, self.pending))
+        if there + self.growth(Filing(document, chunks)) > most:
             raise LimitError(f"with {document.source} the library has more than {most} chunks; raise limits.chunks")
         return chunks
+
+    def growth(self, filing: Filing) -> int:
+        """How many chunks the library gains by a document, which may come in place of another."""
+        source = filing.document.source
+        return len(filing.chunks) - (self.filed[source].chunks if source in self.filed else 0)
+
+    def put(self, filing: Filing) -> None:
+        """Put a document into the library, soon if not now."""
+        self.pending.append(filing)
+        if sum(len(one.document.text) for one in self.pending) >= BATCH or time.monotonic() - self.kept >= SOON:
+            self.keep_all()
+
+    def keep_all(self) -> None:
+        """Put what is pending into the library now."""
+        pending, self.pending = self.pending, []
+        self.store.file_all(self.owner, pending)
+        self.kept = time.monotonic()
 
     def find(self, sources: Sequence[Path]) -> dict[str, tuple[Path, bool]]:
         """The files of sources, by the name of their documents, and whether each was named itself.
@@ -191,7 +217,7 @@ class _Filing:
     def keep(self, document: Document, size: int, modified: int, before: Filed | None) -> None:
         """Put a document into the library."""
         self.shelves.trace.emit(Loaded(document.source, document.sha256, document.format, len(document.text)))
-        self.store.file(self.owner, document, self.split(document), None, size, modified)
+        self.put(Filing(document, self.split(document), None, size, modified))
         self.contents[document.sha256] = document.source
         if before:
             self.contents.pop(before.sha256, None)

@@ -19,6 +19,7 @@ from ctxproc.document import Document
 from ctxproc.errors import LimitError, StoreError, UsageError
 from ctxproc.memory.base import (
     Action,
+    Filing,
     Matrix,
     Model,
     Note,
@@ -120,8 +121,11 @@ class SqliteStore(Reader):
             log.write(c, of, action, [(passage, old[4])])
 
     def recall(self, owner: Owner, passages: Sequence[int], time: datetime) -> None:
-        """Note that these were recalled, on either shelf. Changes no generation and no log."""
-        with self._file.writing() as c:
+        """Note that these were recalled, on either shelf. Changes no generation and no log.
+
+        A lost power supply may undo it, and nothing else.
+        """
+        with self._file.writing(lasting=False) as c:
             for shelf in SHELVES:
                 of = shelves.tally(c, owner, shelf)
                 if of is None:
@@ -167,21 +171,24 @@ class SqliteStore(Reader):
             UsageError: the vectors are not the model's.
             LimitError: the owner would have more passages than the store allows.
         """
-        if vectors is not None and len(vectors) != len(chunks):
-            raise UsageError(f"{len(vectors)} vectors were given for {len(chunks)} chunks")
+        return self.file_all(owner, [Filing(document, chunks, vectors, size, modified)])[0]
+
+    def file_all(self, owner: Owner, filings: Sequence[Filing]) -> list[int]:
+        """Put documents into the library as `file` does, all of them or none; their ids.
+
+        Raises:
+            UsageError: vectors are not the model's.
+            LimitError: the owner would have more passages than the store allows.
+        """
+        for one in filings:
+            if one.vectors is not None and len(one.vectors) != len(one.chunks):
+                raise UsageError(f"{len(one.vectors)} vectors were given for {len(one.chunks)} chunks")
+        if not filings:
+            return []
         with self._file.writing() as c:
             with _altered(c, owner, "library") as of:
-                old = documents.find(c, of, document.source)
-                if old:
-                    documents.remove(c, of, old)
-                    of.write(c)
-                number, time = self._room(c, owner, len(chunks), 1), now()
-                documents.insert(c, of, number, document, len(chunks), size, modified, time)
-                for start in range(0, len(chunks), rows.BATCH):
-                    some = slice(start, start + rows.BATCH)
-                    new = documents.chunk_rows(number + 1 + start, of, number, chunks[some], time)
-                    self._insert(c, owner, of, new, None if vectors is None else vectors[some])
-            return number
+                ids = [self._put(c, owner, of, one) for one in filings]
+            return ids
 
     def drop(self, owner: Owner, sources: Sequence[str]) -> None:
         """Remove documents and their chunks from the library. Sources that are not there are left out."""
@@ -237,6 +244,21 @@ class SqliteStore(Reader):
 
     # parts of writing
 
+    def _put(self, c: sqlite3.Connection, owner: Owner, of: Tally, filing: Filing) -> int:
+        """Put one document and its chunks on a shelf; the document's id."""
+        document, chunks, vectors = filing.document, filing.chunks, filing.vectors
+        old = documents.find(c, of, document.source)
+        if old:
+            documents.remove(c, of, old)
+        of.write(c)  # what there is room for is counted in the file
+        number, time = self._room(c, owner, len(chunks), 1), now()
+        documents.insert(c, of, number, document, len(chunks), filing.size, filing.modified, time)
+        for start in range(0, len(chunks), rows.BATCH):
+            some = slice(start, start + rows.BATCH)
+            new = documents.chunk_rows(number + 1 + start, of, number, chunks[some], time)
+            self._insert(c, owner, of, new, None if vectors is None else vectors[some])
+        return number
+
     def _agree(self, c: sqlite3.Connection, owner: Owner, model: Model) -> None:
         """See that the owner's vectors are by this model, or say so if there are none.
 
@@ -263,7 +285,8 @@ class SqliteStore(Reader):
         there = sum(of.count for of in tallies if of)
         if there + passages > self.limit:
             raise LimitError(
-                f"{owner.user} has {there} passages in {shown(self.path)}; {passages} more would exceed {self.limit}"
+                f"{owner.user} has {there} passages in {shown(self.path)}; {passages} more would exceed {self.limit} "
+                "(limits.memories)"
             )
         meta = shelves.read_meta(c)
         first = meta.last + 1

@@ -64,6 +64,7 @@ class Stored:
         from ctxproc.memory.corpus import scoring, searching
         from ctxproc.memory.embed import Embedder
         from ctxproc.memory.fuse import fusion
+        from ctxproc.memory.known import Known
         from ctxproc.memory.store import SqliteStore
 
         self.owner = owner
@@ -77,6 +78,7 @@ class Stored:
         self.trace = Trace(listeners=list(listeners))
         self._progress = self.trace.progress("embed")
         self._corpora: dict[Shelf, tuple[int, Corpus]] = {}
+        self._known = {shelf: Known() for shelf in SHELVES}
         self._lock = threading.RLock()
         if "\0" in str(path):
             raise UsageError(f"{str(path)!a} is no path: it holds a NUL character")
@@ -239,6 +241,7 @@ class Stored:
                     vectors=lambda: self.vectors(shelf),
                     lexical=lambda: self.lexical(shelf),
                     passages=lambda some: self.store.passages(self.owner, shelf, some),
+                    known=self._known[shelf],
                 )
                 self._corpora[shelf] = generation, corpus
             return corpus

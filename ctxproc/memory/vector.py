@@ -20,7 +20,7 @@ from ctxproc.memory import arrays, vector_frozen
 from ctxproc.memory.base import Ids, Matrix
 from ctxproc.memory.vector_frozen import Frozen
 from ctxproc.memory.vector_kinds import Kind
-from ctxproc.memory.vector_part import BLOCK, METRICS, Floats, Metric, Part, Room, checked, exact, numbers_of
+from ctxproc.memory.vector_part import BLOCK, METRICS, Asked, Floats, Metric, Part, Room, checked, exact, numbers_of
 
 CHANGED = 0.2
 """The share that may change before the index is frozen anew."""
@@ -183,14 +183,16 @@ class VectorIndex:
         wanted = None if among is None else numbers_of(among)
         if k < 1 or not state.count:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        asked = checked([0], np.asarray(query)[None], self.dimensions)[1][0]
+        asked = Asked.of(query, self.dimensions)
         found = []
         for part, best in ((state.frozen.part, state.frozen.best), (state.tail, state.tail.best)):
             if not part.count:
                 continue
             rows = best(asked, k, metric, None if wanted is None else part.living(wanted))
             found.append((part.ids[rows], exact(part.vectors[rows], asked, metric)))
-        numbers, scores = (np.concatenate(column) for column in zip(*found, strict=True))
+        numbers, scores = (
+            found[0] if len(found) == 1 else (np.concatenate(column) for column in zip(*found, strict=True))
+        )
         order = np.lexsort((numbers, -scores))[:k]
         return numbers[order], scores[order]
 

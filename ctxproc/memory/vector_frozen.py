@@ -14,7 +14,7 @@ from ctxproc.errors import UsageError
 from ctxproc.memory import vector_gpu
 from ctxproc.memory.base import Ids
 from ctxproc.memory.vector_kinds import HNSW, IVF, Kind, Structure, deepened
-from ctxproc.memory.vector_part import ZERO, Floats, Metric, Part, Room, unit
+from ctxproc.memory.vector_part import ZERO, Asked, Metric, Part, Room
 
 KINDS = ("auto", "flat", "hnsw", "ivf")
 
@@ -43,7 +43,7 @@ class Frozen:
         """Of the structure."""
         return self.structure.kind if self.structure else "flat"
 
-    def best(self, query: Floats, k: int, metric: Metric, among: Ids | None) -> Ids:
+    def best(self, query: Asked, k: int, metric: Metric, among: Ids | None) -> Ids:
         """As `Part.best`; through the structure, if all may be found and not too much near the query was removed.
 
         Of twice as many rows as are asked for, half may have been removed. Where more were, all that is left is read: a
@@ -52,16 +52,18 @@ class Frozen:
         part = self.part
         ask = (k + 10) * (1 if part.count == len(part.ids) else 2)
         if self.structure and among is None and 20 * k < part.count and _direction_tells(query, metric):
-            rows = self.structure.near(part.vectors, unit(query), ask)
+            rows = self.structure.near(part.vectors, query.direction, ask)
+            if part.count == len(part.ids) and len(rows) >= k:
+                return rows
             alive = part.alive[rows]
             if np.count_nonzero(alive[:ask]) >= k:
                 return rows[alive]
         return part.best(query, k, metric, among)
 
 
-def _direction_tells(query: Floats, metric: Metric) -> bool:
+def _direction_tells(query: Asked, metric: Metric) -> bool:
     """Whether the query's direction alone says what is near; of a short one, distances hang on the vectors' lengths."""
-    return float(np.linalg.norm(query.astype(np.float64))) > (0.5 if metric == "l2" else ZERO)
+    return query.length > (0.5 if metric == "l2" else ZERO)
 
 
 def check(kind: str, device: str) -> None:

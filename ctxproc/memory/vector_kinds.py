@@ -10,6 +10,7 @@ import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctxproc.memory.base import Ids, Matrix
-from ctxproc.memory.vector_part import Floats, dots
+from ctxproc.memory.vector_part import Floats, dots, highest
 
 Kind = Literal["flat", "hnsw", "ivf"]
 
@@ -113,14 +114,19 @@ class HNSW(Structure):
 
     def near(self, vectors: Matrix, query: Floats, k: int) -> Ids:
         """By a walk through the graph."""
-        parameters = library().SearchParametersHNSW(efSearch=max(self.depth, 2 * k))
-        rows: Ids = self._index.search(query[None], k, params=parameters)[1][0]
-        return rows[rows >= 0]
+        rows: Ids = self._index.search(query[None], k, params=_candidates(max(self.depth, 2 * k)))[1][0]
+        return rows if rows[-1] >= 0 else rows[rows >= 0]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The graph without the vectors."""
         faiss = library()
         return {"graph": faiss.serialize_index(self._index, faiss.IO_FLAG_SKIP_STORAGE)}
+
+
+@lru_cache
+def _candidates(count: int) -> object:
+    """FAISS's parameters of a search that keeps so many."""
+    return library().SearchParametersHNSW(efSearch=count)
 
 
 class _Held:
@@ -193,10 +199,15 @@ class IVF(Structure):
             order = np.argsort(-similar)
             sizes = np.cumsum(self._starts[order + 1] - self._starts[order])
             lists = order[: np.searchsorted(sizes, 2 * k) + 1]
-        spans = [(int(self._starts[i]), int(self._starts[i + 1])) for i in lists]
-        rows = np.concatenate([np.arange(start, end) for start, end in spans])
-        scores = np.concatenate([dots(vectors[start:end], query) for start, end in spans])
-        return rows if len(rows) <= k else rows[np.argpartition(-scores, k - 1)[:k]]
+        starts, ends = self._starts[lists], self._starts[lists + 1]
+        borders = np.concatenate([[0], np.cumsum(ends - starts)])
+        scores = np.empty(borders[-1], dtype=np.float32)
+        for start, end, at in zip(starts.tolist(), ends.tolist(), borders.tolist(), strict=False):
+            dots(vectors[start:end], query, scores[at : at + end - start])
+        best = np.arange(len(scores)) if len(scores) <= k else np.flatnonzero(scores >= highest(scores, k))
+        inside = np.searchsorted(borders, best, side="right") - 1
+        rows: Ids = best - borders[inside] + starts[inside]
+        return rows
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Centroids, and where each list begins."""

@@ -7,9 +7,10 @@ whatever order products are summed in.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,8 +29,42 @@ ZERO = 1e-30
 LONGEST = 1e15
 """Length of a vector at most, so that squares of distances are finite in float32."""
 
+TOO_LONG = f"a vector is not finite or longer than {LONGEST:g}"
+
 BLOCK = 8192
 """Rows that are copied at a time."""
+
+
+class Asked(NamedTuple):
+    """A query, and what every step of a search needs of it.
+
+    Attributes:
+        vector: shape (dimensions,), float32.
+        wide: the same in float64.
+        length: Euclidean.
+        direction: the vector of length 1; zeros for a zero one.
+    """
+
+    vector: Floats
+    wide: NDArray[np.float64]
+    length: float
+    direction: Floats
+
+    @classmethod
+    def of(cls, query: ArrayLike, dimensions: int) -> Asked:
+        """A query of so many dimensions.
+
+        Raises:
+            UsageError: it has others or is not finite.
+        """
+        vector = np.asarray(query)
+        if vector.dtype != np.float32 or vector.shape != (dimensions,):
+            vector = checked([0], vector[None], dimensions)[1][0]
+        wide = vector.astype(np.float64)
+        length = math.sqrt(wide @ wide)
+        if not length <= LONGEST:
+            raise UsageError(TOO_LONG)
+        return cls(vector, wide, length, (wide / length if length >= ZERO else wide * 0).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +136,11 @@ class Part:
                 part.__dict__[kept] = self.__dict__[kept]
         return part
 
-    def best(self, query: Floats, k: int, metric: Metric, among: Ids | None = None) -> Ids:
+    def best(self, query: Asked, k: int, metric: Metric, among: Ids | None = None) -> Ids:
         """Rows that hold the ``k`` best by the metric: these, their equals, and what rounding cannot tell from them.
 
         Args:
-            query: shape (dimensions,).
+            query: what is sought.
             k: at least 1.
             metric: see `exact`.
             among: rows that may be found, all living; default: all living.
@@ -121,7 +156,7 @@ class Part:
             scores = np.concatenate([np.empty(0, np.float32), *(self._rough(some, query, metric) for some in blocks)])
         best = np.arange(len(scores))
         if len(scores) > k:
-            best = np.flatnonzero(scores >= _highest(scores, k) - self._slack(query, metric))
+            best = np.flatnonzero(scores >= highest(scores, k) - self._slack(query, metric))
         return best if rows is None else rows[best]
 
     @cached_property
@@ -129,9 +164,9 @@ class Part:
         """The living rows; None where all live."""
         return None if self.count == len(self.ids) else np.flatnonzero(self.alive)
 
-    def _rough(self, rows: Ids | slice, query: Floats, metric: Metric) -> Floats:
+    def _rough(self, rows: Ids | slice, query: Asked, metric: Metric) -> Floats:
         """The score of each of these rows within half of `_slack`; of l2, without the query's own square."""
-        products = dots(self.vectors[rows], unit(query) if metric == "cosine" else query)
+        products = dots(self.vectors[rows], query.direction if metric == "cosine" else query.vector)
         if metric == "cosine":
             products *= self.inverse[rows]
         elif metric == "l2":
@@ -139,11 +174,14 @@ class Part:
             products -= np.square(self.lengths[rows])
         return products
 
-    def _slack(self, query: Floats, metric: Metric) -> float:
+    def _slack(self, query: Asked, metric: Metric) -> float:
         """Twice the greatest error of `_rough`: a sum of n products errs by n * 2**-24 of the product of the lengths."""
-        size = float(np.linalg.norm(query.astype(np.float64)))
-        scale = {"cosine": 1.0, "inner_product": size * self.longest, "l2": 2 * (size + self.longest) ** 2}[metric]
-        return scale * (len(query) + 8) * 2.0**-23 + 2.0**-120
+        scale = 1.0
+        if metric == "inner_product":
+            scale = query.length * self.longest
+        elif metric == "l2":
+            scale = 2 * (query.length + self.longest) ** 2
+        return scale * (len(query.vector) + 8) * 2.0**-23 + 2.0**-120
 
 
 class Room:
@@ -186,13 +224,13 @@ class Room:
             setattr(self, name, new)
 
 
-def dots(vectors: Matrix, query: Floats) -> Floats:
-    """The inner product of each row with the query.
+def dots(vectors: Matrix, query: Floats, out: Floats | None = None) -> Floats:
+    """The inner product of each row with the query, put into ``out`` if that is given.
 
     Row by row: twice as quick as the matrix product, whose BLAS kernels do not keep up with memory, and as quick as
     FAISS's flat index. NumPy has it from 2.0 on.
     """
-    products: Floats = getattr(np, "vecdot", np.matmul)(vectors, query)
+    products: Floats = getattr(np, "vecdot", np.matmul)(vectors, query, out=out)
     return products
 
 
@@ -202,47 +240,37 @@ def lengths(vectors: Matrix) -> Floats:
     return sizes
 
 
-def unit(query: Floats) -> Floats:
-    """The vector in its direction of length 1; zeros for a zero one."""
-    wide = query.astype(np.float64)
-    size = float(np.linalg.norm(wide))
-    direction: Floats = (wide / size if size >= ZERO else wide * 0).astype(np.float32)
-    return direction
-
-
-def exact(vectors: Matrix, query: Floats, metric: Metric) -> Floats:
+def exact(vectors: Matrix, query: Asked, metric: Metric) -> Floats:
     """The score of each row, higher is better; computed in float64, so that equal rows have equal scores.
 
     Args:
         vectors: shape (rows, dimensions).
-        query: shape (dimensions,).
+        query: what is sought.
         metric: ``cosine``, 0 where a vector is zero; ``inner_product``; ``l2``, minus the squared distance.
     """
-    q = query.astype(np.float64)
-    scores = np.empty(len(vectors), dtype=np.float32)
-    for start in range(0, len(vectors), BLOCK):
-        rows = vectors[start : start + BLOCK].astype(np.float64)
-        if metric == "l2":
-            found = -np.square(rows - q).sum(axis=1)
-        elif metric == "inner_product":
-            found = rows @ q
-        else:
-            sizes = np.linalg.norm(rows, axis=1)
-            size = float(np.linalg.norm(q))
-            found = np.zeros(len(rows))
-            np.divide(rows @ q, sizes * size, out=found, where=(sizes >= ZERO) & (size >= ZERO))
-        scores[start : start + BLOCK] = found
+    if len(vectors) > BLOCK:
+        blocks = (vectors[start : start + BLOCK] for start in range(0, len(vectors), BLOCK))
+        return np.concatenate([exact(block, query, metric) for block in blocks])
+    rows = vectors.astype(np.float64)
+    found = -np.square(rows - query.wide).sum(axis=1) if metric == "l2" else rows @ query.wide
+    if metric == "cosine":
+        sizes = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        if query.length < ZERO or (sizes < ZERO).any():
+            sizes[sizes < ZERO] = np.inf
+            found *= query.length >= ZERO
+        found /= sizes * max(query.length, ZERO)
+    scores: Floats = found.astype(np.float32)
     return scores
 
 
-def _highest(scores: Floats, k: int) -> float:
+def highest(scores: Floats, k: int) -> float:
     """The ``k``-th highest score.
 
-    Of the highest of each 64 scores, the ``k``-th is not above it, and few are: quicker than a partition of all.
+    Of the highest of each group of 64, the ``k``-th is not above it, and few are: quicker than a partition of all.
     """
     rows = len(scores) // 64
     if rows > 4 * k:
-        highs = scores[: 64 * rows].reshape(rows, 64).max(axis=1)
+        highs = scores[: 64 * rows].reshape(64, rows).max(axis=0)
         scores = scores[scores >= np.partition(highs, rows - k)[rows - k]]
     return float(np.partition(scores, len(scores) - k)[len(scores) - k])
 
@@ -280,7 +308,7 @@ def checked(ids: ArrayLike, vectors: ArrayLike, dimensions: int) -> tuple[Ids, M
         raise UsageError(f"vectors of shape {shape} are needed here, not {rows.shape}")
     sizes = lengths(rows)
     if not (sizes <= LONGEST).all():
-        raise UsageError(f"a vector is not finite or longer than {LONGEST:g}")
+        raise UsageError(TOO_LONG)
     if len(np.unique(numbers)) != len(numbers) or numbers.min() < 0:
         raise UsageError("ids are distinct and at least 0")
     return numbers, rows, sizes

@@ -272,6 +272,20 @@ def test_a_mark_that_is_damaged_or_old_does_no_harm() -> None:
             assert mark.read(path) == 0
 
 
+def test_a_mark_is_never_written_through_a_link() -> None:
+    with fast_folder() as folder:
+        (folder / "other").write_bytes(b"0123456789abcdef and more")
+        (folder / "m.ctxproc-mark").symlink_to(folder / "other")
+        with SqliteStore(folder / "m.ctxproc") as store:
+            store.add(ANN, [Note("x")])
+            changed = store.changed_texts(ANN, "memory")
+            store.add(ANN, [Note("y")])
+            list(changed.added)
+            store.add(ANN, [Note("z")])
+            assert len(store.passages(ANN, "memory")) == 3
+        assert (folder / "other").read_bytes() == b"0123456789abcdef and more"
+
+
 if __name__ == "__main__":
     with fast_folder() as made, fast_folder() as scratch:
         fill(SqliteStore(made / "m.ctxproc"))

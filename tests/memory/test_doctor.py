@@ -16,6 +16,7 @@ from ctxproc.memory.cache import Caches
 from ctxproc.memory.doctor import compare_texts, compare_vectors, examine
 from ctxproc.memory.intake import add
 from ctxproc.memory.lexical import LexicalIndex
+from ctxproc.memory.sqlite import rows
 from ctxproc.memory.vector import VectorIndex
 
 
@@ -92,6 +93,29 @@ def test_an_index_that_disagrees_is_found_and_built_anew(
     falsify(monkeypatch, kind, index)
     report = examine(memory.store.path, repair=True)
     assert len(report.wrong) == 1 and report.sound and report.repaired[0].endswith("built anew, agrees now")
+
+
+def test_vectors_are_compared_batch_by_batch(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "BATCH", 2)
+    store, owner = memory.store, memory.owner
+    assert [len(ids) for ids, _ in store.changed_vectors(owner, "memory").added] == [2, 2, 1]
+    index = memory.stored.caches.vectors(owner, "memory")
+    assert compare_vectors(index, store, owner, "memory") == []
+    assert compare_vectors(with_another(memory), store, owner, "memory") == ["holds other vectors than the store"]
+    assert compare_vectors(without_one(memory), store, owner, "memory") == [
+        "holds other passages than the store (4 and 5)"
+    ]
+    short = VectorIndex(8)
+    short.add(np.asarray(index.ids), np.ones((5, 8), dtype=np.float32))
+    assert compare_vectors(short, store, owner, "memory") == ["holds vectors of another length than the store"]
+
+
+def test_an_index_that_finds_too_few_is_found_out(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = memory.stored.caches.vectors(memory.owner, "memory")
+    search = index.search
+    monkeypatch.setattr(index, "search", lambda query, k: tuple(part[1:] for part in search(query, k)))
+    faults = compare_vectors(index, memory.store, memory.owner, "memory")
+    assert faults == ["finds 0.800 of the nearest 10, and states 1.000"]
 
 
 def test_large_shelves_are_compared_with_a_fresh_index(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:

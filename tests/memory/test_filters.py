@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 
+import numpy as np
 import pytest
 from corpora import corpus_of, passage, remembered
 from hypothesis import given
 from hypothesis import strategies as st
+from memories import memory_of, settings_of
 
 from ctxproc.errors import ConfigError, UnknownNameError
 from ctxproc.memory.corpus import About
 from ctxproc.memory.filters import EVERYTHING, OPERATORS, filtered
+from ctxproc.memory.known import Known
 
 VALUES = ["alice", "bob", "Alice", "", 1900, 1950, 1950.0, 1, 0, -2.5, True, False]
 MAY = datetime(2024, 5, 1, tzinfo=UTC)
@@ -83,6 +88,8 @@ def test_names_and_values_are_data_whatever_they_hold(name: str, value: str, oth
         (None, "2024-05-01T11:59:59", "bd"),
         ("2024-05-02T02:00+02:00", None, "nx"),
         (date(2024, 5, 2), datetime(2024, 5, 2), "n"),
+        (None, "9999-12-31", "bdnx"),
+        ("9999-12-31T23:59:59.999999", None, ""),
         (None, datetime(2024, 5, 2, 2, tzinfo=timezone(timedelta(hours=2))), "bdn"),
     ],
 )
@@ -133,3 +140,74 @@ def test_documents_are_filtered_by_their_source() -> None:
     assert corpus.places(filtered({"source": "text"})).tolist() == [0, 1]
     assert corpus.places(filtered({"source": {"!=": "text"}})).tolist() == []
     assert corpus.places(filtered({}, since="1900-01-01")).tolist() == []
+
+
+abouts = st.builds(
+    About,
+    source=st.sampled_from(["a", "b"]),
+    kind=st.sampled_from(["note", "fact", "chunk"]),
+    speaker=st.sampled_from(["", "alice", "1"]),
+    time=st.none() | st.integers(-3, 3).map(lambda days: MAY + timedelta(days=days)),
+    metadata=st.dictionaries(st.sampled_from(["x", "y", "speaker"]), st.sampled_from(VALUES), max_size=2),
+)
+conditions = st.dictionaries(
+    st.sampled_from(["x", "y", "z", "speaker", "kind", "source"]),
+    st.dictionaries(
+        st.sampled_from([sign for sign in OPERATORS if "in" not in sign]), st.sampled_from(VALUES), max_size=2
+    )
+    | st.dictionaries(st.sampled_from(["in", "not in"]), st.lists(st.sampled_from(VALUES), max_size=3), max_size=1),
+    max_size=2,
+)
+days = st.none() | st.sampled_from(["2024-04-30", "2024-05-01", "2024-05-02T00:00"])
+
+
+@given(
+    st.lists(abouts, max_size=30), st.lists(st.tuples(st.sets(st.integers(0, 29)), conditions, days, days), max_size=6)
+)
+def test_what_is_known_of_many_passes_as_each_of_them_does(
+    told: list[About], asked: list[tuple[set[int], dict[str, object], str | None, str | None]]
+) -> None:
+    known = Known()
+    for those, where, since, until in asked:
+        ids = np.array(sorted(one for one in those if one < len(told)), dtype=np.int64)
+        test = filtered(where, since, until)
+        found = known.passing(test, ids, lambda places, ids=ids: [told[ids[place]] for place in places])
+        assert found.tolist() == [test.passes(told[one]) for one in ids]
+
+
+def test_a_chunk_is_asked_about_once_for_each_name_that_is_new() -> None:
+    read: list[int] = []
+
+    def about(places: Sequence[int]) -> list[About]:
+        read.extend(ids[place] for place in places)
+        return [About("s", metadata={"n": int(ids[place])}) for place in places]
+
+    known, few = Known(), filtered({"n": {"<": 5}})
+    for ids, new in (([1, 2, 7], [1, 2, 7]), ([1, 2, 7], []), ([2, 4, 7, 9], [4, 9]), ([9], [])):
+        read.clear()
+        assert known.passing(few, np.array(ids), about).tolist() == [one < 5 for one in ids]
+        assert read == new
+    assert known.passing(filtered({}, "2024-05-01"), np.array(ids), about).tolist() == [False] and read == []
+    assert known.passing(filtered({"m": 1}), np.array(ids), about).tolist() == [False] and read == [9]
+
+
+def test_a_filtered_recall_sees_what_was_written_edited_and_forgotten_since(tmp_path: Path) -> None:
+    memory = memory_of(tmp_path, settings=settings_of("retrieval.search=[bm25]"))
+    ids = [memory.remember(f"lamp {i}", metadata={"room": i % 3}) for i in range(9)]
+    asked: list[int] = []
+    passages = memory.store.passages
+    memory.store.passages = lambda owner, shelf, some=None: asked.extend(some or []) or passages(owner, shelf, some)  # type: ignore[method-assign]
+
+    def found(room: int) -> list[int]:
+        return sorted(item.id for item in memory.recall("lamp", 20, where={"room": room}))
+
+    assert found(1) == [ids[1], ids[4], ids[7]]
+    memory.forget(ids[4])
+    memory.edit(ids[7], "lamp and boat")
+    new = memory.remember("lamp", metadata={"room": 1})
+    asked.clear()
+    assert found(1) == [ids[1], ids[7], new] and found(0) == [ids[0], ids[3], ids[6]]
+    assert [one for one in asked if one not in (ids[0], ids[1], ids[3], ids[6], ids[7])] == [new, new]
+    other = memory_of(tmp_path, user="bob", settings=settings_of("retrieval.search=[bm25]"))
+    other.remember("lamp", metadata={"room": 1})
+    assert len(other.recall("lamp", 20, where={"room": 1})) == 1 and found(1) == [ids[1], ids[7], new]

@@ -9,9 +9,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hostile import NAMES, PATHS
 from memories import WordEmbedder, settings_of
 
 from ctxproc import Library, Memory
@@ -170,6 +172,28 @@ def test_what_a_folder_holds_and_cannot_be_read_is_told_and_what_is_named_is_an_
     assert len(contents(memory)) == 3
 
 
+@pytest.mark.parametrize("source", [one for one in (*PATHS, *NAMES) if one not in (".", "..", "/")], ids=ascii)
+def test_a_source_that_cannot_be_is_refused_everywhere_in_one_line(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    memory = opened(tmp_path)
+    add(memory.library, [folder], WordTokenizer())
+    before = contents(memory)
+    calls = (
+        lambda: add(memory.library, [source], WordTokenizer()),
+        lambda: add(memory.library, [source], WordTokenizer(), prune=True),
+        lambda: memory.library.forget([source]),
+        lambda: memory.library.forget([source], dry_run=True),
+    )
+    for call in calls:
+        with pytest.raises(UsageError) as error:
+            call()
+        assert "\n" not in str(error.value)
+    memory.store.drop(memory.owner, [source])
+    assert contents(memory) == before
+
+
 def test_limits_are_kept(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(SourceError, match="limit files is 2"):
         add(opened(tmp_path, settings_of("limits.files=2")).library, [folder], WordTokenizer())
@@ -199,6 +223,57 @@ def test_an_interrupted_run_is_taken_up_and_gives_the_same(tmp_path: Path, folde
         assert one == other
 
 
+def test_small_documents_are_kept_several_at_a_time_and_at_least_once_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "books"
+    folder.mkdir()
+    for i in range(9):
+        (folder / f"{i}.txt").write_text(f"Lamp {i} " + "x " * (400 if i == 4 else 40))
+    cases = (("all", 1 << 22, 60.0, [9]), ("size", 1, 60.0, [1] * 9), ("time", 1 << 22, 0.0, [1] * 9))
+    for name, batch, soon, sizes in (*cases, ("both", 250, 60.0, [3, 2, 3, 1])):
+        monkeypatch.setattr(intake, "BATCH", batch)
+        monkeypatch.setattr(intake, "SOON", soon)
+        memory = opened(tmp_path / name)
+        with patch.object(memory.store, "file_all", wraps=memory.store.file_all) as kept:
+            assert add(memory.library, [folder], WordTokenizer()) == Counts(added=9)
+        assert [len(call.args[1]) for call in kept.call_args_list if call.args[1]] == sizes
+        assert list(contents(memory).values()) == [(folder / f"{i}.txt").read_text() for i in range(9)]
+        assert [one.source for one in memory.library.filed] == [str(folder / f"{i}.txt") for i in range(9)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SourceError])
+def test_what_was_split_before_an_interruption_is_kept(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def load(paths: Sequence[Path], **more: object) -> list[Document]:
+        if paths[0].name == "c.html":
+            raise error
+        return whole(paths, **more)  # type: ignore[arg-type]
+
+    memory, whole = opened(tmp_path), intake.load
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "load", load)
+        with pytest.raises(error):
+            add(memory.library, [folder / "a.md", folder / "b.txt", folder / "more" / "c.html"], WordTokenizer())
+    assert [Path(source).name for source in contents(memory)] == ["a.md", "b.txt"]
+    assert add(memory.library, [folder], WordTokenizer()) == Counts(added=1, unchanged=2)
+
+
+def test_a_file_of_the_future_is_read_again_until_the_clock_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, file = opened(tmp_path), tmp_path / "a.txt"
+    file.write_text("The lamp is red.")
+    os.utime(file, (2e9, 2e9))  # written before the clock was set back to now
+    assert add(memory.library, [file], WordTokenizer()) == Counts(added=1)
+    assert memory.library.filed[0].modified == 0
+    file.write_text("The lamp is tan.")
+    os.utime(file, (2e9, 2e9))
+    assert add(memory.library, [file], WordTokenizer()) == Counts(changed=1)
+    assert contents(memory) == {str(file): "The lamp is tan."}
+
+
 KILLED = """
 import os, signal, sys
 sys.path[:0] = sys.argv[4:]
@@ -212,6 +287,7 @@ def step(name):
     if left < 0:
         os.kill(os.getpid(), signal.SIGKILL)
 connections.step = step
+intake.BATCH = 1  # each document is kept by itself
 add(opened(Path(sys.argv[1]), settings_of("chunk.tokens=20")).library, [Path(sys.argv[1], "books")], WordTokenizer())
 """
 
@@ -251,8 +327,8 @@ def test_another_chunking_splits_everything_anew_even_if_interrupted(
             raise KeyboardInterrupt
         return split(document, *more)  # type: ignore[arg-type,return-value]
 
-    with monkeypatch.context() as patch:
-        patch.setattr(intake, "split", interrupted)
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "split", interrupted)
         with pytest.raises(KeyboardInterrupt):
             add(fine.library, [], WordTokenizer())
     assert not any(m.library.is_split_by(WordTokenizer(), *how) for m, *how in ((memory, 40, 0), (fine, 10, 2)))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,8 @@ from oracle import MODEL, chunks_of, fast_folder
 
 from ctxproc import Chunk, Document
 from ctxproc.errors import LimitError, StoreError, UsageError
-from ctxproc.memory.base import LONGEST_NAME, Model, Note, Owner, State
-from ctxproc.memory.sqlite import rows, schema, shelves
+from ctxproc.memory.base import LONGEST_NAME, Filing, Model, Note, Owner, State
+from ctxproc.memory.sqlite import connections, mark, rows, schema, shelves
 from ctxproc.memory.sqlite.turns import waiting, wanted
 from ctxproc.memory.store import SqliteStore
 
@@ -84,6 +84,41 @@ def test_after_every_call_the_file_alone_holds_everything(tmp_path: Path) -> Non
         shutil.copyfile(tmp_path / "m.ctxproc", tmp_path / f"{i}.ctxproc")
         with SqliteStore(tmp_path / f"{i}.ctxproc") as copy:
             assert [p.text for p in copy.passages(ANN, "memory")] == [f"note {j}" for j in range(i + 1)]
+
+
+def test_a_recall_waits_for_no_disk_and_outlives_the_process_and_all_else_is_synced(tmp_path: Path) -> None:
+    path = tmp_path / "m.ctxproc"
+    with SqliteStore(path) as store:
+        store.add(ANN, [Note("x")])
+        synced = {}
+        for name, call in {
+            "add": lambda: store.add(ANN, [Note("y")]),
+            "recall": lambda: store.recall(ANN, [1], datetime(2026, 1, 2, tzinfo=UTC)),
+            "edit": lambda: store.edit(ANN, 2, "z"),
+            "recall again": lambda: store.recall(ANN, [1, 2], datetime(2026, 1, 3, tzinfo=UTC)),
+        }.items():
+            call()
+            synced[name] = os.path.getsize(f"{path}-wal") == 0
+        assert synced == {"add": True, "recall": False, "edit": True, "recall again": False}
+        for end in ("", "-wal"):  # as a killed process leaves them
+            shutil.copyfile(f"{path}{end}", tmp_path / f"killed{end}")
+        shutil.copyfile(path, tmp_path / "without")
+    with SqliteStore(tmp_path / "killed") as killed, SqliteStore(tmp_path / "without") as without:
+        assert [(p.text, p.recalls) for p in killed.passages(ANN, "memory")] == [("x", 2), ("z", 1)]
+        assert [(p.text, p.recalls) for p in without.passages(ANN, "memory")] == [("x", 1), ("z", 0)]
+        assert killed.check() == without.check() == []
+
+
+def test_recalls_alone_do_not_let_the_log_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "LARGE", 200_000)
+    with SqliteStore(tmp_path / "m.ctxproc") as store:
+        store.add(ANN, [Note("x")])
+        sizes = []
+        for _ in range(40):
+            store.recall(ANN, [1], datetime(2026, 1, 1, tzinfo=UTC))
+            sizes.append(os.path.getsize(f"{store.path}-wal"))
+        assert max(sizes) <= 300_000 and sizes.count(0) >= 2 and not mark.place(store.path).exists()
+        assert store.passages(ANN, "memory")[0].recalls == 40
 
 
 def test_what_is_no_store_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -365,6 +400,37 @@ def test_a_document_of_many_chunks_is_put_and_taken_in_batches(store: SqliteStor
     line_of(lambda: store.file(ANN, document, chunks, some(4096)), UsageError)
     store.drop(ANN, ["a.txt"])
     assert store.state(ANN, "library") == State(2, 0) and store.check() == []
+
+
+def test_several_documents_are_filed_in_one_write_or_none_of_them(tmp_path: Path) -> None:
+    documents = [Document.from_text(f"text {i} " * i, f"{i % 4}.txt") for i in range(1, 7)]
+    filings = [Filing(one, chunks_of(one, 9), None, i, 7) for i, one in enumerate(documents)]
+    with SqliteStore(tmp_path / "one") as one, SqliteStore(tmp_path / "all") as every:
+        for filing in filings:
+            one.file(ANN, filing.document, filing.chunks, filing.vectors, filing.size, filing.modified)
+        assert every.file_all(ANN, filings) == [1 + sum(1 + len(f.chunks) for f in filings[:i]) for i in range(6)]
+        for store in (one, every):
+            told = [(f.source, f.sha256, f.size, f.modified, f.chunks) for f in store.filed(ANN)]
+            last = {f.document.source: f for f in filings}
+            assert told == [(s, f.document.sha256, f.size, 7, len(f.chunks)) for s, f in sorted(last.items())]
+            texts = [p.text for p in store.passages(ANN, "library")]
+            kept = [f for f in filings if last[f.document.source] is f]
+            assert texts == [c.text for f in kept for c in f.chunks] and store.check() == []
+        assert every.state(ANN, "library").generation == 1
+        seen = {int(i): t for ids, some in every.changed_texts(ANN, "library").added for i, t in zip(ids, some)}  # noqa: B905
+        before = every.state(ANN, "library")
+        every.limit = before.count + 30
+        more = [
+            Filing(d, chunks_of(d, 2)) for d in (Document.from_text("ab" * 20, "x"), Document.from_text("cd" * 20, "y"))
+        ]
+        assert "limits.memories" in line_of(lambda: every.file_all(ANN, more), LimitError)
+        assert every.state(ANN, "library") == before and every.file_all(ANN, []) == []
+        every.file_all(ANN, filings[:1])
+        changed = every.changed_texts(ANN, "library", before.generation)
+        for number in changed.removed.tolist():
+            del seen[number]
+        seen |= {int(i): t for ids, some in changed.added for i, t in zip(ids, some)}  # noqa: B905
+        assert seen == {p.id: p.text for p in every.passages(ANN, "library")}
 
 
 def test_a_stream_is_one_view_and_writers_need_not_wait_for_it(store: SqliteStore) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oracle import MODEL, Follower, Place, assert_same, chunks_of, fast_folder
 
 from ctxproc import Document
-from ctxproc.memory.base import Note, Owner
+from ctxproc.memory.base import Filing, Note, Owner
 from ctxproc.memory.store import SqliteStore
 
 OWNERS = [Owner("ann"), Owner("ann", "bot"), Owner("ann", "", "bot"), Owner("bob")]
@@ -36,6 +36,7 @@ steps = st.one_of(
     st.tuples(st.just("recall"), which),
     st.tuples(st.just("embed"), which),
     st.tuples(st.just("file"), st.tuples(st.sampled_from("abc"), st.text(max_size=40))),
+    st.tuples(st.just("file_all"), st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=40)), max_size=4)),
     st.tuples(st.just("drop"), st.lists(st.sampled_from("abcd"), max_size=2)),
     st.tuples(st.just("set"), st.tuples(st.text(max_size=4), st.text(max_size=4))),
     st.tuples(st.sampled_from(["strip", "reopen", "purge"]), st.none()),
@@ -72,6 +73,12 @@ def do(store: SqliteStore, owner: Owner, place: Place, what: str, detail: object
             number = store.file(owner, document, chunks_of(document, 7), size=step)
             (added,) = [filed.added for filed in store.filed(owner) if filed.id == number]
             place.file(number, document, chunks_of(document, 7), step, added)
+        case "file_all", list(those):
+            new = [Document.from_text(text, source) for source, text in those]
+            ids = store.file_all(owner, [Filing(one, chunks_of(one, 7), None, step) for one in new])
+            times = {filed.id: filed.added for filed in store.filed(owner)}
+            for number, one in zip(ids, new, strict=True):
+                place.file(number, one, chunks_of(one, 7), step, times.get(number, START))
         case "drop", list(sources):
             store.drop(owner, sources)
             place.drop(sources)
@@ -112,13 +119,22 @@ def test_a_store_gives_what_dictionaries_give_after_a_long_history(seed: int) ->
                 return dice.randrange(60), text()
             case "file":
                 return dice.choice("abc"), text() * 3
+            case "file_all":
+                return [(dice.choice("abc"), text() * 3) for _ in range(dice.randrange(4))]
             case "drop":
                 return [dice.choice("abcd")]
             case "set":
                 return dice.choice("ab"), text()
         return some()
 
-    kinds = ["add", "edit", "embed", "file", "forget"] * 4 + ["recall", "drop", "set", "strip", "reopen", "purge"]
+    kinds = ["add", "edit", "embed", "file", "file_all", "forget"] * 4 + [
+        "recall",
+        "drop",
+        "set",
+        "strip",
+        "reopen",
+        "purge",
+    ]
     whats = [dice.choice(kinds) for _ in range(150)]
     compare([(dice.choice(OWNERS), (what, detail(what)), dice.random() < 0.4) for what in whats])
 

@@ -3,6 +3,9 @@
 Everything is committed to the write-ahead log, synced, and then brought into the file itself before a call returns, so
 that the file alone holds all that was acknowledged and damage to the log costs nothing. Where others read or wait to
 write just then, the log is left to the next writer, and marked (`ctxproc.memory.sqlite.mark`).
+
+What need not last, such as how often a note was recalled, is committed without waiting for the disk: a killed process
+does not lose it, a lost power supply may, and nothing else is harmed by that.
 """
 
 from __future__ import annotations
@@ -118,17 +121,21 @@ class Connections:
                 self._end(connection)
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A connection on which everything is written, and lasts, at the end; nothing if the end is not reached."""
+    def writing(self, *, lasting: bool = True) -> Iterator[sqlite3.Connection]:
+        """A connection on which everything is written at the end; nothing if the end is not reached.
+
+        ``lasting``: also where the power supply is lost afterwards.
+        """
         with self.errors():
             connection = self._take()
             try:
+                connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
                 self._persist(lambda: connection.execute("BEGIN IMMEDIATE"))
                 step("begun")
                 before = connection.total_changes
                 yield connection
                 if connection.total_changes != before:
-                    self._commit(connection)
+                    self._commit(connection, lasting)
             finally:
                 self._end(connection)
 
@@ -137,6 +144,7 @@ class Connections:
         with self.errors():
             connection = self._take()
             try:
+                connection.execute("PRAGMA synchronous = FULL")
                 self._persist(lambda: connection.execute("VACUUM"))
                 step("vacuumed")
                 if not self._checkpoint(connection, self.timeout):
@@ -146,16 +154,17 @@ class Connections:
             finally:
                 self._end(connection)
 
-    def _commit(self, connection: sqlite3.Connection) -> None:
+    def _commit(self, connection: sqlite3.Connection, lasting: bool) -> None:
         """Make what was written last, and bring it from the log into the file, or mark the log as one that matters."""
         writes = count_write(connection)
         step("written")
         connection.execute("COMMIT")
         step("committed")
-        if self._empty_log(connection):
-            mark.erase(self.path)
-        else:
-            mark.write(self.path, writes)
+        if lasting or self._log_size() > self._large:
+            if self._empty_log(connection):
+                mark.erase(self.path)
+            elif lasting:
+                mark.write(self.path, writes)
         step("checkpointed")
 
     def _empty_log(self, connection: sqlite3.Connection) -> bool:

@@ -54,7 +54,7 @@ def erase(path: Path) -> None:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[int]:
     """The open file, locked for as long as it takes to look and write."""
-    file = os.open(place(path), os.O_RDWR | os.O_CREAT, 0o600)
+    file = os.open(place(path), os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
         if sys.platform != "win32":
             fcntl.flock(file, fcntl.LOCK_EX)
