@@ -24,6 +24,7 @@ from ctxproc.memory.known import Known
 if TYPE_CHECKING:
     from ctxproc.catalogue import Spec
     from ctxproc.memory.embed import Embedder
+    from ctxproc.memory.graph_index import ConceptIndex
     from ctxproc.memory.lexical import LexicalIndex
     from ctxproc.memory.vector import VectorIndex
 
@@ -33,6 +34,9 @@ FuseSpec = str | Mapping[str, Mapping[str, float]]
 
 DEPTH = 100
 """How many candidates each searcher gives to a fusion, and the fusion to the scorers, at least."""
+
+AT_ONCE = 1024
+"""Chunks that are read together for a graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Corpus:
         ids: of each chunk in the indexes, ascending; default: its place.
         vectors: opens an index of the embeddings; default: they are made here and searched one by one.
         lexical: opens an index of the words; default: one is made here.
+        concepts: opens an index of the concepts; default: one is made here.
         passages: what a store keeps of these ids, those that are gone left out; default: nothing is known but the source.
         known: what filters have learnt of these ids before; it learns more.
         clock: tells the time, for criteria to which the age of a chunk matters.
@@ -91,6 +96,7 @@ class Corpus:
         ids: Ids | None = None,
         vectors: Callable[[], VectorIndex] | None = None,
         lexical: Callable[[], LexicalIndex] | None = None,
+        concepts: Callable[[], ConceptIndex] | None = None,
         passages: Callable[[Sequence[int]], Sequence[Passage]] | None = None,
         known: Known | None = None,
         clock: Callable[[], datetime] = now,
@@ -104,6 +110,7 @@ class Corpus:
         self._progress = progress
         self._vectors = vectors
         self._lexical = lexical
+        self._concepts = concepts
         self._passages = passages
         self._known = known or Known()
         self._kept: dict[Hashable, Any] = {}
@@ -142,6 +149,24 @@ class Corpus:
             return index
 
         return self._lexical() if self._lexical else self.once("lexical", make)
+
+    @property
+    def concepts(self) -> ConceptIndex:
+        """The graph of the chunks' concepts.
+
+        Raises:
+            LimitError: there are more concepts than it may hold.
+        """
+        from ctxproc.memory.graph_index import ConceptIndex
+
+        def make() -> ConceptIndex:
+            index = ConceptIndex()
+            for start in range(0, len(self.chunks), AT_ONCE):
+                some = slice(start, start + AT_ONCE)
+                index.add(self.ids[some], [chunk.text for chunk in self.chunks[some]])
+            return index
+
+        return self._concepts() if self._concepts else self.once("concepts", make)
 
     def vectors_of(self, places: Sequence[int]) -> Matrix:
         """The embeddings of these chunks, shape (places, dimensions)."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ctxproc.memory.corpus import Corpus
     from ctxproc.memory.embed import Embedder
     from ctxproc.memory.filters import Filter
+    from ctxproc.memory.graph_index import ConceptIndex
+    from ctxproc.memory.graph_shelf import IndexShelf
     from ctxproc.memory.lexical import LexicalIndex
     from ctxproc.memory.store import SqliteStore
     from ctxproc.memory.vector import VectorIndex
@@ -78,6 +80,7 @@ class Stored:
         self.trace = Trace(listeners=list(listeners))
         self._progress = self.trace.progress("embed")
         self._corpora: dict[Shelf, tuple[int, Corpus]] = {}
+        self._concepts: dict[Shelf, IndexShelf] = {}
         self._known = {shelf: Known() for shelf in SHELVES}
         self._lock = threading.RLock()
         if "\0" in str(path):
@@ -223,6 +226,19 @@ class Stored:
         """The index of a shelf's words."""
         return self.caches.texts(self.owner, shelf)
 
+    def concepts(self, shelf: Shelf) -> ConceptIndex:
+        """The graph of a shelf's concepts, which is kept in this process alone.
+
+        Raises:
+            LimitError: there are more than ``limits.nodes``.
+        """
+        from ctxproc.memory.graph_shelf import IndexShelf
+
+        with self._lock:
+            if shelf not in self._concepts:
+                self._concepts[shelf] = IndexShelf(self.store, self.owner, shelf, limit=self.settings.limits.nodes)
+            return self._concepts[shelf].index()
+
     def corpus(self, shelf: Shelf) -> Corpus:
         """A shelf as it is now, to be searched; the same object as long as nothing has changed."""
         from ctxproc.memory.corpus import Corpus
@@ -240,6 +256,7 @@ class Stored:
                     ids=ids,
                     vectors=lambda: self.vectors(shelf),
                     lexical=lambda: self.lexical(shelf),
+                    concepts=lambda: self.concepts(shelf),
                     passages=lambda some: self.store.passages(self.owner, shelf, some),
                     known=self._known[shelf],
                 )

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ctxproc.memory.base import Ids
 from ctxproc.memory.criteria.base import Hit, Searcher
-from ctxproc.memory.graph_index import DAMPING, ConceptIndex
+from ctxproc.memory.graph_index import DAMPING
 
 if TYPE_CHECKING:
     from ctxproc.memory.corpus import Corpus
-
-AT_ONCE = 1024
-"""Chunks that are read together."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,4 @@ class Graph(Searcher):
         Raises:
             LimitError: the chunks have more concepts than a graph may have.
         """
-        index = corpus.once("concepts", lambda: _index(corpus))
-        return corpus.found(*index.search(query, k, self.damping, corpus.ids_of(among)))
-
-
-def _index(corpus: Corpus) -> ConceptIndex:
-    """The graph of a corpus."""
-    index = ConceptIndex()
-    for start in range(0, len(corpus.chunks), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
-        index.add(corpus.ids[some], [chunk.text for chunk in corpus.chunks[some]])
-    return index
+        return corpus.found(*corpus.concepts.search(query, k, self.damping, corpus.ids_of(among)))
