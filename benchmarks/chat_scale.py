@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -61,12 +62,12 @@ class Talk:
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
-        self._weights = [1 / (rank + 10) for rank in range(WORDS)]
+        self._weights = list(accumulate(1 / (rank + 10) for rank in range(WORDS)))
         self.made = 0
 
     def words(self, count: int) -> list[str]:
         """The commonest come most often."""
-        return [f"word{number}" for number in self._rng.choices(range(WORDS), self._weights, k=count)]
+        return [f"word{number}" for number in self._rng.choices(range(WORDS), cum_weights=self._weights, k=count)]
 
     def turn(self) -> Note:
         """The next one."""

@@ -53,7 +53,7 @@ CUES: dict[str, Cue] = {
     "works as": Cue(
         "someone's profession, what they do for a living",
         r"work\w* as|profession\w*|occupation|(?:a|my|his|her|their) living|jobs?|career|job title"
-        "|(?:kind|sort|type|line) of work",
+        "|(?:kind|sort|type) of work",
         r"bec[ao]m\w+|position|role|trade",
         "职业|职务|当什么|做什么工作|什么工作",
         "当|做什么|成为",

@@ -151,6 +151,7 @@ NOTHING = (
     "Everyone lives in fear.",
     "Life is my teacher.",
     "I love it!",
+    "I like sunny and warm days.",
     "I like the way you talk.",
     "I love the self-acceptance and love theme.",
     "I never liked tea.",

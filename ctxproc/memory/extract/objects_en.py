@@ -164,7 +164,7 @@ def _is_thing(words: list[str]) -> bool:
     """Whether these words, in lower case, name something by themselves."""
     if not 0 < len(words) <= 5 or words[0] in en.NO_OBJECT or words[-1] in en.CLOSED or set(words) & _POINTING:
         return False
-    return words[-1] not in en.ADJECTIVES or not set(words) & {"a", "an", "the"}
+    return words[-1] not in en.ADJECTIVES or not (len(words) == 1 or set(words) & {"a", "an", "the"})
 
 
 def _goes_on(last: str, words: list[str]) -> bool:
