@@ -1,6 +1,6 @@
 """Whether a memory knows what holds now, what held before, and since when, after facts have changed in a chat.
 
-    python benchmarks/knowledge_update.py [--histories 200] [--dev] [--seed 0] [--json FILE]
+    python benchmarks/knowledge_update.py [--histories 200] [--dev | --third] [--seed 0] [--json FILE]
 
 Each history is a chat of several months in which one fact of the user, or of somebody he talks about, changes 1 to 10
 times, in changing words, beside three facts that stay, one or two other people (of the same first name, where it is not
@@ -28,6 +28,7 @@ from typing import Any
 import click
 import knowledge_update_dev
 import knowledge_update_test
+import knowledge_update_third
 import numpy as np
 from common import machine, normalise, percent
 from knowledge_update_chats import USER, History, history
@@ -108,14 +109,15 @@ def name(triple: Triple) -> tuple[str, str, str]:
 @click.command()
 @click.option("--histories", default=200, show_default=True)
 @click.option("--dev", is_flag=True, help="the ways of saying and asking on which the rules were written")
+@click.option("--third", is_flag=True, help="those of an author who had read no rule")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--wrong", is_flag=True, help="also list what is answered wrongly")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="write the result there too")
-def main(histories: int, dev: bool, seed: int, wrong: bool, out: Path | None) -> None:
+def main(histories: int, dev: bool, third: bool, seed: int, wrong: bool, out: Path | None) -> None:
     """Run the benchmark."""
     from ctxproc.memory.extract.rules import RuleExtractor
 
-    ways = knowledge_update_dev if dev else knowledge_update_test
+    ways = knowledge_update_third if third else knowledge_update_dev if dev else knowledge_update_test
     embed, extractor = Remembering(Embedder()), RuleExtractor()
     chats = [history(number, seed, ways) for number in range(histories)]
     scores: Scores = {kind: {} for kind in KINDS}
@@ -141,7 +143,7 @@ def main(histories: int, dev: bool, seed: int, wrong: bool, out: Path | None) ->
         **machine(),
         "histories": histories,
         "seed": seed,
-        "ways": "dev" if dev else "test",
+        "ways": ways.__name__.removeprefix("knowledge_update_"),
         "turns": sum(len(chat.turns) for chat in chats),
         "accuracy": {kind: {way: percent(values) for way, values in by.items()} for kind, by in scores.items()},
         "by language": {

@@ -38,7 +38,7 @@ class Known(Embedder):
 
     def learn(self, texts: Sequence[str]) -> None:
         """Make the vectors of the turns of a chat."""
-        rows = embed_cached(super(), texts, self._cache)  # type: ignore[arg-type]
+        rows = embed_cached(self, texts, self._cache)
         self._rows.update(((text, False), row) for text, row in zip(texts, rows, strict=True))
 
     def embed(self, texts: Sequence[str], query: bool = False) -> NDArray[np.float32]:
@@ -120,7 +120,6 @@ class Recollect(Way):
             for turn in chat.turns
         )
         self._places = {number: place for place, number in enumerate(ids)}
-        self._costs = iter(())
         self.milliseconds: list[float] = []
 
     def _recall(self, question: Question, budget: int, count: Count) -> list[tuple[int, float]]:

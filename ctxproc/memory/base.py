@@ -15,7 +15,7 @@ No type here is SQLite's, so that another store (PostgreSQL with pgvector) fits 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -194,6 +194,16 @@ class Changed:
     added: Iterator[tuple[Ids, Sequence[str] | Matrix]]
 
 
+@dataclass(frozen=True)
+class ChangedPassages:
+    """As `Changed`, of whole passages: ``added`` are new or altered ones, ascending by id, in batches."""
+
+    generation: int
+    count: int
+    removed: Ids
+    added: Iterator[list[Passage]]
+
+
 @dataclass(frozen=True, slots=True)
 class Filing:
     """A document that is to be put into a library.
@@ -357,6 +367,15 @@ class Store(ABC):
     @abstractmethod
     def changed_texts(self, owner: Owner, shelf: Shelf, since: int = 0) -> Changed:
         """What an index of the texts lacks that has seen generation ``since``."""
+
+    @abstractmethod
+    def changed_passages(
+        self, owner: Owner, shelf: Shelf, since: int = 0, kinds: Collection[Kind] | None = None
+    ) -> ChangedPassages:
+        """What lacks that has seen generation ``since``, in one reading; of ``added``, only these kinds, by default all.
+
+        ``count`` and ``removed`` are of all kinds. How often a passage was recalled is as of now, and no change.
+        """
 
     @abstractmethod
     def changed_vectors(self, owner: Owner, shelf: Shelf, since: int = 0) -> Changed:
