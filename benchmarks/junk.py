@@ -1,6 +1,7 @@
 """How much of what a memory keeps as facts is junk, after thirty days among boilerplate, echoes and invented people.
 
     python benchmarks/junk.py --logs 10
+    python benchmarks/junk.py --logs 3 --reader         the built-in reader finds facts too, in consolidation
     python benchmarks/junk.py --logs 3 --dev --show     what slips through, on the sayings that rules may be written on
 
 A bank with the rule extractor keeps a simulated log (junk_log.py). A stored fact is junk if the user never told it, or if it
@@ -26,9 +27,12 @@ from junk_forms import DEV, TEST
 from junk_log import DAYS, STRANGERS, TOWNS, USER, Key, Log, Said, simulated
 
 import ctxproc
+from ctxproc.llm.builtin import BuiltinReader
 from ctxproc.memory.audit import audit
 from ctxproc.memory.bank import Bank
 from ctxproc.memory.base import Note, Passage
+from ctxproc.memory.extract.base import Extractor
+from ctxproc.memory.extract.reader import ReaderExtractor
 from ctxproc.memory.extract.rules import RuleExtractor
 from ctxproc.memory.facts import Fact, Facts, fact_note, key
 from ctxproc.text import sentences
@@ -41,9 +45,9 @@ def memory_of(folder: str) -> ctxproc.Memory:
     )
 
 
-def kept(log: Log, memory: ctxproc.Memory) -> dict[int, Said]:
-    """Put the log into a bank that learns as it goes; the turns by their numbers."""
-    bank = Bank(memory, extractor=RuleExtractor())
+def kept(log: Log, memory: ctxproc.Memory, slow: Extractor | None) -> dict[int, Said]:
+    """Put the log into a bank that learns as it goes, and at the end with ``slow``; the turns by their numbers."""
+    bank = Bank(memory, extractor=RuleExtractor(), slow=slow)
     turns = {}
     for said in log.said:
         number = bank.turn(said.text, said.role, session="s", time=said.time)  # type: ignore[arg-type]
@@ -120,16 +124,17 @@ def invented(turn: Passage, dice: random.Random) -> Note:
     return Note(f"{who} lives in {town}.", "fact", turn.note.time, turn.note.speaker, f"memory/{turn.id}", told)
 
 
-def measured(log: Log) -> dict[str, Any]:
+def measured(log: Log, slow: Extractor | None) -> dict[str, Any]:
     """One log: what the bank keeps, and what the audit makes of a careless store."""
     with tempfile.TemporaryDirectory() as folder, memory_of(folder) as memory:
         began = time.perf_counter()
-        turns = kept(log, memory)
+        turns = kept(log, memory, slow)
         seconds = time.perf_counter() - began
         facts = Facts.of(memory.store.passages(memory.owner, "memory"))
         why = judged(facts, turns, log.truth)
         own = audit(memory, log.said[-1].time)
         stored = {(key(one.subject), key(one.relation), bare(one.object)) for one in facts.all if not why[one.id]}
+        by_reader = [fact.id for fact in facts.all if fact.by == "reader"]
         texts = [(fact.text, turns[fact.turn].text) for fact in facts.all if why[fact.id]]
     with tempfile.TemporaryDirectory() as folder, memory_of(folder) as memory:
         turns = careless(log, memory)
@@ -143,6 +148,8 @@ def measured(log: Log) -> dict[str, Any]:
         "facts": len(why),
         "junk": sum(map(bool, why.values())),
         "why": Counter(filter(None, why.values())),
+        "by_reader": len(by_reader),
+        "by_reader_junk": sum(bool(why[one]) for one in by_reader),
         "own_audit": len(own.bad),
         "kept": len(stored),
         "seconds": seconds,
@@ -160,10 +167,12 @@ def measured(log: Log) -> dict[str, Any]:
 @click.option("--logs", default=10, show_default=True, help="Simulated months.")
 @click.option("--first", default=0, show_default=True, help="Seed of the first.")
 @click.option("--dev", is_flag=True, help="The sayings that rules were written on, not those for reporting.")
+@click.option("--reader", is_flag=True, help="The built-in reader finds facts too.")
 @click.option("--show", is_flag=True, help="Print what is junk to standard error.")
-def main(logs: int, first: int, dev: bool, show: bool) -> None:
+def main(logs: int, first: int, dev: bool, reader: bool, show: bool) -> None:
     """Print the figures."""
-    rows = [measured(simulated(seed, DEV if dev else TEST)) for seed in range(first, first + logs)]
+    slow = ReaderExtractor(BuiltinReader()) if reader else None
+    rows = [measured(simulated(seed, DEV if dev else TEST), slow) for seed in range(first, first + logs)]
     for fact, turn in (one for row in rows for one in row["junk_texts"]) if show else ():
         click.echo(f"{fact!r} <- {turn!r}", err=True)
 
@@ -176,7 +185,10 @@ def main(logs: int, first: int, dev: bool, show: bool) -> None:
         "sayings": "dev" if dev else "test",
         "logs": logs,
         "days": DAYS,
-        **{name: sum(row[name] for row in rows) for name in ("turns", "user_turns_that_tell", "told", "facts", "junk")},
+        **{
+            name: sum(row[name] for row in rows)
+            for name in ("turns", "user_turns_that_tell", "told", "facts", "junk", "by_reader", "by_reader_junk")
+        },
         "junk_rate_percent": share("junk", "facts"),
         "junk_by_source": dict(sum((row["why"] for row in rows), Counter())),
         "told_facts_kept_percent": share("kept", "told"),

@@ -1,6 +1,6 @@
 """Whether a memory knows what holds now, what held before, and since when, after facts have changed in a chat.
 
-    python benchmarks/knowledge_update.py [--histories 200] [--dev | --third] [--seed 0] [--json FILE]
+    python benchmarks/knowledge_update.py [--histories 200] [--dev | --third] [--extractor reader] [--seed 0] [--json FILE]
 
 Each history is a chat of several months in which one fact of the user, or of somebody he talks about, changes 1 to 10
 times, in changing words, beside three facts that stay, one or two other people (of the same first name, where it is not
@@ -9,6 +9,7 @@ the values, and when one began. One history in five is in Chinese. Compared are
 
     true triples    `Facts.ask` over the triples that the chat was made of: the questions alone
     rules           the same over what `RuleExtractor` finds in the turns
+    reader          the same with what `ReaderExtractor` adds to it (``--extractor reader``)
     top 1, top 5    the turns most similar to the question by the built-in embedder: whether the value stands in one of them
                     ("when": whether one of them was said on that day)
     latest of 5     the latest of these five
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 
 from ctxproc.memory.base import Matrix, Passage
 from ctxproc.memory.embed import Embedder
-from ctxproc.memory.extract.base import Triple
+from ctxproc.memory.extract.base import Extractor, Triple
 from ctxproc.memory.facts import Embed, Facts, fact_note, key
 
 KINDS = ("now", "before", "when")
@@ -89,6 +90,28 @@ def recalled(chat: History, kind: str, embed: Embed) -> dict[str, float]:
     return {"top 1": float(holds(best[0])), "top 5": float(any(map(holds, best))), "latest of 5": float(holds(latest))}
 
 
+def extracting(by: str) -> Callable[[Passage], list[Triple]]:
+    """What finds facts in a turn: the rules, or these and the reader where they find nothing.
+
+    A text in which nothing was found is not read again.
+    """
+    from ctxproc.llm.builtin import BuiltinReader
+    from ctxproc.memory.extract.reader import ReaderExtractor
+    from ctxproc.memory.extract.rules import RuleExtractor
+
+    extractors: list[Extractor] = [RuleExtractor()] + ([ReaderExtractor(BuiltinReader())] if by == "reader" else [])
+    empty: set[tuple[str, str]] = set()
+
+    def extract(turn: Passage) -> list[Triple]:
+        said = turn.text, str(turn.note.metadata["role"])
+        found = [] if said in empty else [triple for one in extractors for triple in one.extract(turn)]
+        if not found:
+            empty.add(said)
+        return found
+
+    return extract
+
+
 def found_of(chat: History, triples: Callable[[Passage], list[Triple]]) -> tuple[list[float], list[float]]:
     """For each true triple whether it was found, and for each found one whether it is true or says what just ended."""
     recall, precision = [], []
@@ -110,25 +133,24 @@ def name(triple: Triple) -> tuple[str, str, str]:
 @click.option("--histories", default=200, show_default=True)
 @click.option("--dev", is_flag=True, help="the ways of saying and asking on which the rules were written")
 @click.option("--third", is_flag=True, help="those of an author who had read no rule")
+@click.option("--extractor", "by", type=click.Choice(("rules", "reader")), default="rules", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--wrong", is_flag=True, help="also list what is answered wrongly")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="write the result there too")
-def main(histories: int, dev: bool, third: bool, seed: int, wrong: bool, out: Path | None) -> None:
+def main(histories: int, dev: bool, third: bool, by: str, seed: int, wrong: bool, out: Path | None) -> None:
     """Run the benchmark."""
-    from ctxproc.memory.extract.rules import RuleExtractor
-
     ways = knowledge_update_third if third else knowledge_update_dev if dev else knowledge_update_test
-    embed, extractor = Remembering(Embedder()), RuleExtractor()
+    embed, extract = Remembering(Embedder()), extracting(by)
     chats = [history(number, seed, ways) for number in range(histories)]
     scores: Scores = {kind: {} for kind in KINDS}
     recall: list[float] = []
     precision: list[float] = []
     mistakes: list[str] = []
     for chat in chats:
-        missed, junk = found_of(chat, extractor.extract)
+        missed, junk = found_of(chat, extract)
         recall += missed
         precision += junk
-        ways_of = {"true triples": facts_of(chat, true_triples(chat)), "rules": facts_of(chat, extractor.extract)}
+        ways_of = {"true triples": facts_of(chat, true_triples(chat)), by: facts_of(chat, extract)}
         for kind in KINDS:
             question, gold = chat.questions[kind]
             for way, facts in ways_of.items():

@@ -228,7 +228,11 @@ QUESTIONS: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
     "has favourite food": {
         "now": {
             "me": ("What's my favourite food?", "Which dish do I like most?", "What food do I love the most now?"),
-            "other": ("What's {p}'s favourite food?", "What does {p} like to eat best?", "What is {p}'s favorite dish?"),
+            "other": (
+                "What's {p}'s favourite food?",
+                "What does {p} like to eat best?",
+                "What is {p}'s favorite dish?",
+            ),
         },
         "before": {
             "me": ("What was my favourite food before {v}?", "Which dish did I like best before {v}?"),

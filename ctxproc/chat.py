@@ -25,6 +25,8 @@ from ctxproc.chat_stream import Reply, ReplyStream, Said
 from ctxproc.errors import CtxprocError, UsageError
 from ctxproc.memory import exchange
 from ctxproc.memory.base import Note, now
+from ctxproc.memory.exchange_links import quoting
+from ctxproc.memory.facts import key
 
 if TYPE_CHECKING:
     from ctxproc.chat_sessions import Session
@@ -179,8 +181,8 @@ class Chat:
             said, recalled = self._quoted(text, turn, facts, at, as_of)
             tell(said.text)
         tell("")
-        told = {"quotes": said.quotes} if said.quotes else {}
-        kept = self._bank.turn(said.text, "assistant", "", self.session, max(at, self.clock()), told)
+        made_of = quoting([turn, *said.quotes])
+        kept = self._bank.turn(said.text, "assistant", "", self.session, max(at, self.clock()), made_of)
         usage = replace(said.usage, seconds=time.monotonic() - began)
         return Reply(said.text, said.abstained, tuple(recalled), tuple(facts), usage, turn, kept)
 
@@ -198,6 +200,7 @@ class Chat:
             as_of=as_of,
             skip=turn,
             faded=self._bank.faded,
+            me=self.speaker,
         )
 
     def _written(
@@ -220,10 +223,14 @@ class Chat:
         self, text: str, turn: int, learned: Iterable[int], at: datetime, as_of: datetime | None
     ) -> tuple[Said, list[Recalled]]:
         """The reply of a model that does not write."""
-        from ctxproc.chat_reader import acknowledged, asks, by_facts, by_reading
+        from ctxproc.chat_reader import about_me, acknowledged, asks, by_facts, by_reading, of_whom, polite
 
+        if (said := polite(text)) is not None:
+            return said, []
+        if of_whom(text):
+            return about_me(text, [one for one in self.facts(as_of=as_of) if key(one.subject) == key(self.speaker)]), []
         if not asks(text):
-            return acknowledged(text, [str(self.memory.get(one)) for one in learned]), []
+            return acknowledged(text, [self.memory.get(one) for one in learned]), []
         recalled = self._recall(text, turn, at, as_of, self.settings.chat.budget)
         stored = self.memory.stored
         facts = self._shelf.facts() if as_of is None else self._shelf.facts().known(as_of)
@@ -240,8 +247,13 @@ class Chat:
         return self.memory.remember(text, speaker=self.speaker, time=self.clock())
 
     def recall(self, query: str, k: int | None = None, *, as_of: str | date | None = None) -> list[Item]:
-        """The passages of the memory that are most relevant to a query; with ``as_of`` those of that time and earlier."""
-        return self.memory.recall(query, k, until=moment(as_of))
+        """The passages of the memory that are most relevant to a query; with ``as_of`` those that were known then."""
+        at = moment(as_of)
+        found = self.memory.recall(query, k, until=at)
+        if at is None:
+            return found
+        known = {fact.id for fact in self._shelf.facts().known(at).all}  # a fact may hold from before it was said
+        return [item for item in found if item.kind != "fact" or item.id in known]
 
     def facts(self, *, as_of: str | date | None = None) -> list[Fact]:
         """What holds: by all that is known now, or at a time by what was known then."""
@@ -263,7 +275,6 @@ class Chat:
         Raises:
             UsageError: there is no such fact, or several; names them.
         """
-        from ctxproc.memory.facts import key
         from ctxproc.memory.facts_shelf import correct
 
         if not isinstance(what, str):
@@ -309,10 +320,17 @@ class Chat:
 
     def _consolidate(self, stop: Callable[[], bool] | None) -> Consolidated:
         from ctxproc.memory.bank import Bank
+        from ctxproc.memory.extract.reader import ReaderExtractor
         from ctxproc.memory.extract.rules import RuleExtractor
 
+        reads = self.settings.chat.read_facts and self.llm.gives_confidence and not self.llm.writes
         # a bank of its own: turns do not wait for it
-        bank = Bank(self.memory, llm=self.llm if self.llm.writes else None, extractor=RuleExtractor())
+        bank = Bank(
+            self.memory,
+            llm=self.llm if self.llm.writes else None,
+            extractor=RuleExtractor(),
+            slow=ReaderExtractor(self.llm) if reads else None,
+        )
         return bank.consolidate(self.clock(), stop)
 
 

@@ -117,6 +117,7 @@ class Recaller:
         as_of: datetime | None = None,
         skip: int = 0,
         faded: Faded | None = None,
+        me: str = "",
     ) -> list[Recalled]:
         """The passages in the order of the prompt: portrait, documents and what is relevant, facts, recent turns.
 
@@ -130,6 +131,7 @@ class Recaller:
             as_of: recall what was known then.
             skip: the passage that is never recalled: the message itself.
             faded: says of a turn whether it has faded from recall.
+            me: the name under which the user speaks; default: the owner's.
         """
         from ctxproc.memory.recollect import recollect
 
@@ -144,6 +146,7 @@ class Recaller:
             as_of=as_of,
             skip=skip,
             faded=faded,
+            me=me,
         )
         found = [Recalled(one.item, one.why, one.part) for one in made.items if one.item.id != skip]
         first = [one for one in found if one.part == "portrait"]

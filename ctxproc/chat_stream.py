@@ -25,13 +25,13 @@ class Said:
     Attributes:
         text: of it.
         abstained: nothing that was recalled answers the question.
-        quotes: number of the passage that it quotes; 0: none.
+        quotes: numbers of the turns that it quotes or is made of.
         usage: what it cost.
     """
 
     text: str
     abstained: bool = False
-    quotes: int = 0
+    quotes: tuple[int, ...] = ()
     usage: Usage = field(default_factory=Usage)
 
 
@@ -88,6 +88,7 @@ class ReplyStream:
         return iter(self._stream)
 
     async def __aiter__(self) -> AsyncIterator[str]:
+        self._stream.begin()  # at once, so that the message is kept even if the task is cancelled while it waits
         pieces = iter(self._stream)
         try:
             while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
@@ -97,6 +98,7 @@ class ReplyStream:
 
     async def wait(self) -> Reply:
         """The whole reply; cancelled, it ends the reply as `close` does."""
+        self._stream.begin()
         try:
             return await asyncio.to_thread(lambda: self.reply)
         finally:

@@ -98,6 +98,9 @@ class ChatSettings(Section):
     min_confidence: float = Field(
         0.5, ge=0, le=1, description="a model that does not write abstains below it; what people say is short"
     )
+    read_facts: bool = Field(
+        True, description="consolidation looks for facts with the built-in reader too, where no rule finds any"
+    )
     instructions: str = Field("", description="what a model that writes is told first; empty: ctxproc's own words")
 
 

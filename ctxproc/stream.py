@@ -52,7 +52,7 @@ class Stream:
             CtxprocError: as the run did.
         """
         if not self._gone.is_set():
-            self._begin()
+            self.begin()
             try:
                 self._over.wait()
             except BaseException:
@@ -67,7 +67,7 @@ class Stream:
     def __iter__(self) -> Iterator[str]:
         if self._gone.is_set():
             return
-        self._begin()
+        self.begin()
         try:
             while (piece := self._pieces.get()) is not None and not self._gone.is_set():
                 yield piece
@@ -83,7 +83,8 @@ class Stream:
         self._over.set()
         self._pieces.put(None)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Start the work, if it has not started."""
         with self._beginning:
             if self._worker.ident is None:
                 self._worker.start()

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from chats import BEGAN, Clock, Quoter, chat_in, kept, memory_in
+from talks import BEGAN, Clock, Quoter, chat_in, kept, memory_in
 
 from ctxproc import Chat, Generation, Prompt, Sampling, ScriptedLLM, Segment
 from ctxproc.chat_writer import INSTRUCTIONS, prompt_of
 from ctxproc.errors import ConfigError, ModelError, PromptTooLongError, UsageError
+from ctxproc.memory.bank import Bank
 from ctxproc.memory.base import Note
 
 MOVED = "I moved to Lyon in March."
@@ -175,6 +176,22 @@ def test_a_turn_of_a_long_chat_costs_no_more_tokens_than_its_budget(tmp_path: Pa
     assert "- 2026-05-01, alice: The spare key hangs behind the barometer." in llm.prompts[-1].field("recalled")
 
 
+def test_what_has_faded_is_not_recalled_where_it_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bank, "faded", lambda _self, passage, _now: "sheep" in passage.text)
+    chat = chat_in(tmp_path, session="old")
+    for said in (
+        "The ferry carried a piano to Skerry.",
+        "There were sheep on the other ferry, which was late that day.",
+    ):
+        chat.reply(said)
+    again = chat_in(tmp_path, session="new", sets=["chat.budget=60"])
+    texts = [one.item.text for one in again.reply("Who carried the piano to Skerry on the ferry?").recalled]
+    assert any("piano" in text for text in texts) and not any("sheep" in text for text in texts)
+    assert any("sheep" in one.item.text for one in again.reply("Which sheep were late?").recalled)
+
+
 def test_a_small_window_gets_less_and_is_never_passed(tmp_path: Path) -> None:
     llm = ScriptedLLM(["Yes."], context_window=330)
     chat = chat_in(tmp_path, llm, sets=["generation.max_new_tokens=60"])
@@ -217,10 +234,97 @@ def test_forgetting_what_was_said_forgets_the_reply_that_quotes_it(tmp_path: Pat
     turn = chat.reply(MOVED).turn
     chat.reply("Where do I live?")
     receipt = chat.forget(turn)
-    assert "Lyon" not in " ".join(text for _, text in kept(chat.memory) if not text.startswith("Noted"))
-    assert chat.facts() == [] and turn in [item.id for item in receipt.notes]
-    assert chat.forget("Lyon").clean
+    assert kept(chat.memory) == [("user", "Where do I live?")]
+    assert chat.facts() == [] and turn in [item.id for item in receipt.notes] and receipt.clean
     assert chat.reply("Where do I live?").abstained
+
+
+def test_forgetting_one_of_several_turns_forgets_a_reply_that_is_made_of_all_of_them(tmp_path: Path) -> None:
+    chat = chat_in(tmp_path, Quoter())
+    first, second = chat.reply("I like tea.").turn, chat.reply("I like coffee.").turn
+    listed = chat.reply("What do I like?")
+    assert str(listed).startswith("tea, coffee. ")
+    told = [item.metadata for item in chat.memory.items() if item.id == listed.id]
+    assert [(one["quotes"], one["quotes2"], one["quotes3"]) for one in told] == [(listed.turn, first, second)]
+    chat.reply("What do you know about me?")
+    chat.forget(second)
+    assert [text for _, text in kept(chat.memory)] == [
+        "I like tea.",
+        "Noted: alice likes tea.",
+        "What do I like?",
+        "What do you know about me?",
+    ]
+
+
+def test_the_reply_of_a_model_that_writes_is_forgotten_with_the_message(tmp_path: Path) -> None:
+    chat = chat_in(tmp_path, ScriptedLLM(["Lyon is lovely.", "Fine."]))
+    chat.reply("Hello.")
+    turn = chat.reply(MOVED).turn
+    chat.forget(turn)
+    assert kept(chat.memory) == [("user", "Hello."), ("assistant", "Lyon is lovely.")]
+
+
+def test_what_holds_of_a_speaker_is_told_also_where_he_is_not_called_as_the_owner_is(tmp_path: Path) -> None:
+    llm = ScriptedLLM(["Well."])
+    chat_in(tmp_path, llm, user="u123", speaker="Ali", session="monday").reply("I live in Lyon.")
+    again = chat_in(tmp_path, llm, user="u123", speaker="Ali", session="tuesday")
+    facts = [one.item.text for one in again.reply("Suggest a walk.").recalled if one.part == "fact"]
+    assert facts == ["Ali lives in Lyon."]
+
+
+def test_who_is_called_as_replies_are_is_read_all_the_same(tmp_path: Path) -> None:
+    chat = chat_in(tmp_path, Quoter("Xylophonia Brandt"), user="assistant")
+    chat.reply("We met Xylophonia Brandt at the fair.")
+    assert str(chat.reply("Whom did we meet at the fair?")).startswith("Xylophonia Brandt. On 2026-05-01 you said: ")
+
+
+def test_a_fact_that_was_said_later_is_not_recalled_of_an_earlier_day(tmp_path: Path) -> None:
+    chat = chat_in(tmp_path, Quoter())
+    chat.reply("I moved to Lyon in 2020.")
+    assert chat.recall("Lyon", as_of="2021-01-01") == [] == chat.facts(as_of="2021-01-01")
+    assert "alice lives in Lyon." in map(str, chat.recall("Lyon", as_of="2026-05-01"))
+    assert chat.memory.recall("Lyon", until="2021-01-01") != []
+    assert chat.reply("Where do I live?", as_of="2021-01-01").abstained
+
+
+def test_a_time_in_a_question_is_seen_from_the_day_that_is_looked_back_to(tmp_path: Path) -> None:
+    clock = Clock(datetime(2025, 1, 10, tzinfo=UTC))
+    chat = chat_in(tmp_path, Quoter(), clock=clock)
+    chat.reply("I live in Paris.")
+    clock.time = datetime(2026, 1, 10, tzinfo=UTC)
+    chat.reply("I live in Lyon.")
+    clock.time = datetime(2027, 2, 10, tzinfo=UTC)
+    question = "Where did I live last year?"
+    assert str(chat.reply(question)).startswith("Paris, Lyon. ")  # he moved in January
+    assert str(chat.reply(question, as_of="2026-02-10")).startswith("Paris. ")
+
+
+def test_a_model_is_told_the_day_that_is_looked_back_to_unless_it_lies_ahead(tmp_path: Path) -> None:
+    llm = ScriptedLLM(["Well."])
+    chat = chat_in(tmp_path, llm)
+    for as_of in ("2026-04-03", "2999-01-01"):
+        chat.reply("What day is it?", as_of=as_of)
+    assert "Now, on Friday, 2026-04-03 at 23:59:" in str(llm.prompts[0])
+    assert "Now, on Friday, 2026-05-01 at 09:0" in str(llm.prompts[1])
+
+
+def test_a_question_of_the_user_and_a_reply_answer_nothing(tmp_path: Path) -> None:
+    chat = chat_in(tmp_path, Quoter("Xylophonia"))
+    assert chat.reply("Is Xylophonia at the fair?").abstained
+    chat._bank.turn("Xylophonia is at the fair.", "assistant", session=chat.session)
+    assert chat.reply("Who is at the fair?").abstained
+
+
+def test_small_talk_is_replied_to_and_all_that_is_known_is_told(tmp_path: Path) -> None:
+    chat = chat_in(tmp_path, Quoter())
+    said = {text: str(chat.reply(text)) for text in ("Hi!", "thank you so much", "再见。", "Hello, who are you?")}
+    assert said["Hi!"] == "Hello." and said["thank you so much"] == "You are welcome." and said["再见。"] == "再见。"
+    assert said["Hello, who are you?"].startswith("I remember what you tell me")
+    assert chat.reply("What do you know about me?").abstained
+    assert str(chat.reply("Hello there, I live in Lyon.")) == "Noted: alice lives in Lyon."
+    chat.reply("My sister Mia lives in Oslo.")
+    assert str(chat.reply("Tell me about myself")) == "alice lives in Lyon. alice has sister Mia."
+    assert str(chat.reply("我是一名医生，在协和医院工作。今天下雨。")) == "记下了：我是一名医生，在协和医院工作。"
 
 
 def test_a_day_in_the_past_is_answered_by_what_was_known_then(tmp_path: Path) -> None:
@@ -232,6 +336,7 @@ def test_a_day_in_the_past_is_answered_by_what_was_known_then(tmp_path: Path) ->
     assert str(chat.reply("Where do I live?")).startswith("Lyon.")
     assert str(chat.reply("Where do I live?", as_of="2026-02-01")).startswith("Paris.")
     assert chat.reply("Where do I live?", as_of="2026-01-01").abstained
+    assert str(chat.reply("Where do I live?", as_of="2999-01-01")).startswith("Lyon.")
     assert [fact.object for fact in chat.facts(as_of="2026-02-01")] == ["Paris"]
     assert [fact.object for fact in chat.facts()] == ["Lyon"]
     assert {str(item) for item in chat.recall("Where do I live in Lyon?", as_of="2026-02-01")} <= {
@@ -423,6 +528,22 @@ def test_a_cancelled_task_keeps_the_message_and_nothing_of_the_reply(tmp_path: P
     llm.go_on.set()
     settle()
     assert kept(chat.memory) == [("user", "Count, please.")]
+
+
+def test_a_task_that_is_cancelled_at_once_keeps_the_message_too(tmp_path: Path) -> None:
+    chat = chat_in(tmp_path, Slow())
+
+    async def cancel() -> None:
+        for n in range(5):
+            task = asyncio.create_task(chat.areply(f"Message {n}."))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(cancel())
+    settle()
+    assert sorted(kept(chat.memory)) == [("user", f"Message {n}.") for n in range(5)]
 
 
 def test_the_keys_and_values_of_the_prefix_are_used_again_at_the_next_turn(tmp_path: Path) -> None:

@@ -13,14 +13,17 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from chats import Quoter, chat_in, kept, memory_in
+from talks import BEGAN, Quoter, chat_in, kept, memory_in
 from test_cli_memory import run
 
 import ctxproc
 from ctxproc import Generation, Prompt, Sampling, ScriptedLLM
+from ctxproc.cli.chat import say_streaming
+from ctxproc.cli.chat_commands import Talk
 from ctxproc.errors import ModelError
 from ctxproc.llm import load
 from ctxproc.llm.base import LLM
+from ctxproc.memory.base import Note
 
 CANARIES = {"alice": "Xylophonia", "bob": "Quetzalburg"}
 
@@ -79,6 +82,26 @@ def test_a_day_in_the_past_can_be_looked_back_to(tmp_path: Path) -> None:
     assert said[3] == "replies are by what was known until now" and said[4].startswith("Lyon.")
 
 
+def test_words_are_looked_for_as_of_a_day_too(tmp_path: Path) -> None:
+    said = talk(tmp_path, "I moved to Lyon in 2020.", "/as-of 2021-01-01", "/memory Lyon", "/as-of now", "/memory Lyon")
+    before, after = said.split("replies are by what was known until now")
+    assert "Lyon" not in before.partition("known on 2021-01-01")[2] and "alice lives in Lyon." in after
+
+
+def test_at_a_terminal_what_was_imported_is_learned_behind_the_first_reply(tmp_path: Path) -> None:
+    chat = chat_in(tmp_path, Quoter())
+    told = {"role": "user", "session": "old"}
+    chat.memory.remember_all([Note("I live in Lyon.", "turn", BEGAN, "alice", "chat/old", told)])
+    assert chat.facts() == []
+    say_streaming(Talk(chat), "Hello.")
+    end = time.monotonic() + 60
+    while not chat.facts():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert [fact.text for fact in chat.facts()] == ["alice lives in Lyon."]
+    chat.close()
+
+
 def test_a_session_is_taken_up_again(tmp_path: Path) -> None:
     llm = ScriptedLLM(["Aha."])
     talk(tmp_path, "The kettle is broken.", llm=llm)
@@ -125,7 +148,8 @@ def test_in_a_pipe_an_error_is_one_line_and_ends_it(tmp_path: Path, line: str, c
 def test_help_and_quit(tmp_path: Path) -> None:
     said = talk(tmp_path, "/help", "/quit", "Not reached.")
     assert all(
-        f"/{name}" in said for name in ("memory", "why", "forget", "correct", "as-of", "sessions", "help", "quit")
+        f"/{name}" in said
+        for name in ("memory", "why", "forget", "correct", "as-of", "consolidate", "sessions", "help", "quit")
     )
     assert kept(memory_in(tmp_path)) == []
 
@@ -253,6 +277,11 @@ def test_at_a_terminal_ctrl_c_stops_a_reply_and_ctrl_d_ends_the_chat(tmp_path: P
     terminal.until("would forget")
     terminal.until("[y/N]: ")
     terminal.type("n\n")
+    for no in "\x03\x04":
+        terminal.until("alice> ")
+        terminal.type("  /forget\twaves\n")
+        terminal.until("[y/N]: ")
+        terminal.type(no)
     terminal.until("alice> ")
     terminal.type("\x03")
     terminal.until("alice> ")
@@ -271,8 +300,10 @@ def test_an_export_of_another_program_is_imported_and_talked_about(tmp_path: Pat
     words = ("memory", "import", str(export), "--memory", str(tmp_path / "me.ctxproc"), "--user", "alice")
     assert run(*words).stdout == "1 turns of 1 conversations remembered\n"
     assert run(*words).stdout == "0 turns of 1 conversations remembered\n"
-    chat_in(tmp_path, Quoter()).consolidate()
-    assert talk(tmp_path, "Where do I live?") == "Quetzalburg. On 2026-03-01 you said: “I live in Quetzalburg.”\n"
+    made, said = talk(tmp_path, "/consolidate", "Where do I live?").splitlines()
+    assert made == "1 facts learned, 0 passages merged, 1 days summed up; the portrait is new"
+    assert said == "Quetzalburg. On 2026-03-01 you said: “I live in Quetzalburg.”"
+    assert talk(tmp_path, "/consolidate").startswith("0 facts learned, 0 passages merged, 0 days summed up; ")
 
 
 if __name__ == "__main__":

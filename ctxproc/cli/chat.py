@@ -49,7 +49,7 @@ def chat(sources: tuple[str, ...], model: str | None, resume: str | None, memory
         session = resumed(opened, resume) if resume else None
         with Chat(opened, session=session, sources=sources) as made:
             if sys.stdin.isatty() and sys.stdout.isatty():
-                at_terminal(Talk(made, ask=click.confirm))
+                at_terminal(Talk(made, ask=confirmed))
             else:
                 in_pipe(Talk(made))
 
@@ -97,12 +97,21 @@ def at_terminal(talk: Talk) -> None:
             click.echo()
             continue
         try:
-            if said.strip() and not talk.hear(said, say_streaming):
+            if said.strip() and not talk.hear(said.strip(), say_streaming):
                 return
         except KeyboardInterrupt:
-            click.echo("\n(stopped: nothing of the reply is kept)")
+            click.echo("\n(stopped)" if said.lstrip().startswith("/") else "\n(stopped: nothing of the reply is kept)")
         except CtxprocError as error:
             click.echo(f"ctxproc: {plain(str(error))}", err=True)
+
+
+def confirmed(question: str) -> bool:
+    """What a person says to a question; Ctrl-C and Ctrl-D are a no."""
+    try:
+        return click.confirm(question)
+    except click.Abort:
+        click.echo()
+        return False
 
 
 def in_pipe(talk: Talk) -> None:
@@ -119,6 +128,8 @@ def say_streaming(talk: Talk, message: str) -> None:
     for piece in stream:
         click.echo(plain(piece), nl=False)
     click.echo()
+    if talk.last is None and not talk.chat.llm.writes:  # a model that writes would keep the next message waiting
+        talk.chat.consolidate(background=True)
     talk.last = stream.reply
 
 

@@ -22,6 +22,7 @@ HELP = """\
 /forget TEXT|N     forget all that contains TEXT, or passage N, without a trace; asks first
 /correct N TEXT    say what is right instead of fact N; /memory shows the numbers
 /as-of DATE        reply by what was known on that day, such as 2026-05-01; /as-of now ends it
+/consolidate       learn the facts of imported chats, sum up the days, make the portrait; may be interrupted
 /sessions          your sessions in this memory
 /help              this
 /quit              end; so does Ctrl-D. Ctrl-C stops a reply"""
@@ -57,7 +58,7 @@ class Talk:
         if not said.startswith("/"):
             reply(self, said)
             return True
-        name, _, rest = said[1:].partition(" ")
+        name, rest = [*said[1:].split(None, 1), "", ""][:2]
         if name == "quit":
             return False
         command = COMMANDS.get(name)
@@ -134,6 +135,17 @@ def as_of(talk: Talk, day: str) -> None:
     click.echo(f"replies are by what was known {f'on {plain(day)}' if wanted else 'until now'}")
 
 
+def consolidate(talk: Talk, _: str) -> None:
+    """Make what is not made yet."""
+    done = talk.chat.consolidate()
+    if done is not None:
+        portrait = "new" if done.portrait else "as it was"
+        click.echo(
+            f"{done.learned:,} facts learned, {done.merged:,} passages merged, {done.days:,} days summed up; the portrait "
+            f"is {portrait}"
+        )
+
+
 def sessions(talk: Talk, _: str) -> None:
     """Print the sessions."""
     for one in talk.chat.sessions():
@@ -153,6 +165,7 @@ COMMANDS: dict[str, Callable[[Talk, str], None]] = {
     "forget": forget,
     "correct": correct,
     "as-of": as_of,
+    "consolidate": consolidate,
     "sessions": sessions,
     "help": help_,
 }

@@ -9,7 +9,7 @@ The junk rate is the share of facts that are found to be duplicates, unsupported
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from ctxproc.memory.audit_junk import junk
 from ctxproc.memory.audit_near import near
 from ctxproc.memory.audit_stated import contradictions, outdated
+from ctxproc.memory.bank_cascade import read_again
 from ctxproc.memory.bank_junk import LONG, mentioned, spoken
 from ctxproc.memory.bank_learn import superfluous
 from ctxproc.memory.bank_ledger import turn_key
@@ -126,8 +127,16 @@ def fix(memory: Memory, found: Audit) -> Receipt:
     safe = [finding for finding in found.findings if finding.safe]
     double = {one for finding in safe if finding.kind == "duplicate" for one in finding.forget}
     rest = {one for finding in safe if finding.kind != "duplicate" for one in finding.forget} - double
+    _read_again(memory, rest & there)
     memory.store.forget(memory.owner, sorted(double & there))
     return memory.forget(sorted(rest & there)) if rest & there else Receipt()
+
+
+def _read_again(memory: Memory, doomed: Collection[int]) -> None:
+    """See that turns which restate facts that are to be forgotten are read again: they may be meant where those are not."""
+    facts = memory.store.passages(memory.owner, "memory", sorted(doomed))
+    turns = {fact.turn for fact in map(fact_of, facts) if fact is not None and fact.turn}
+    read_again(memory.store, memory.owner, [*memory.store.passages(memory.owner, "memory", sorted(turns)), *facts])
 
 
 def _duplicates(shelf: Mapping[int, Passage], facts: Facts) -> Iterator[Finding]:

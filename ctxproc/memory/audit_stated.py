@@ -10,6 +10,7 @@ from itertools import pairwise
 from ctxproc.memory.bank_junk import mentioned, spoken
 from ctxproc.memory.base import Passage
 from ctxproc.memory.facts import Fact, Facts, key
+from ctxproc.memory.facts_validity import order
 from ctxproc.text import sentences
 
 _PAST = re.compile(
@@ -27,7 +28,7 @@ def contradictions(facts: Facts) -> Iterator[tuple[Fact, Fact]]:
         if fact.single and not fact.ends and fact.id not in cancelled:
             groups.setdefault((key(fact.subject), key(fact.relation), fact.since), []).append(fact)
     for group in groups.values():
-        for one, other in pairwise(group):
+        for one, other in pairwise(sorted(group, key=order)):
             if key(one.object) != key(other.object):
                 yield one, other
 

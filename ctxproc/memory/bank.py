@@ -16,15 +16,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from ctxproc.errors import UsageError
 from ctxproc.memory import bank_fading
-from ctxproc.memory.bank_cascade import AGAIN
+from ctxproc.memory.bank_cascade import AGAIN, read_again
 from ctxproc.memory.bank_days import is_over
 from ctxproc.memory.bank_fading import Rule
 from ctxproc.memory.bank_junk import HEARD, REPEATS, spoken
-from ctxproc.memory.bank_learn import learned, superfluous
+from ctxproc.memory.bank_learn import late, learned, superfluous
 from ctxproc.memory.bank_ledger import Ledger, read
 from ctxproc.memory.bank_summary import Summariser
 from ctxproc.memory.base import Kind, Note, Passage, Value
@@ -45,6 +46,12 @@ Step = tuple[str, int]
 
 LEARNED = "bank.learned"
 """The owner's setting with the number of a turn: it and all before it have been read for facts."""
+
+READ = "bank.read"
+"""The same of the slow extractor."""
+
+SETTLED = "bank.settled"
+"""The owner's setting with the number of a fact: turns that restated what it, or one before it, ends were looked for."""
 
 TOGETHER = 32
 """Turns whose facts are written in one transaction."""
@@ -83,14 +90,22 @@ class Bank:
         llm: writes summaries and the portrait; None, or a model that does not write: the most central sentences of the
             user are the summary, and the facts that hold are the portrait.
         extractor: finds facts; None: none are learned.
+        slow: finds more facts, by `consolidate` alone, in turns that ``extractor`` has read.
         seed: of the lots of fading, and of the model's sampler.
     """
 
     def __init__(
-        self, memory: Memory, *, llm: LLM | None = None, extractor: Extractor | None = None, seed: int = 0
+        self,
+        memory: Memory,
+        *,
+        llm: LLM | None = None,
+        extractor: Extractor | None = None,
+        slow: Extractor | None = None,
+        seed: int = 0,
     ) -> None:
         self.memory = memory
         self.extractor = extractor
+        self.slow = slow
         self.seed = seed
         self._summariser = Summariser(llm, seed)
         self._store, self._owner = memory.store, memory.owner
@@ -140,8 +155,9 @@ class Bank:
         made = ledger.facts_of([turn])
         if made or turn <= upto or self.extractor is None:
             return made
-        found = self.memory.remember_all(self._facts(self.extractor, [turn])[0])
-        if ledger.users(upto)[:1] == [turn]:
+        next_ = ledger.users(upto)[:1] == [turn]
+        found = self.memory.remember_all(self._facts([self.extractor], [turn], restate=not next_)[0])
+        if next_:
             self._store.set(self._owner, LEARNED, str(turn))
         return found
 
@@ -161,7 +177,7 @@ class Bank:
         now, stop = now or clock(), stop or (lambda: False)
         done = Consolidated()
         with self._consolidating:
-            for steps in (self._join(), self._learn_all(stop), self._merge(), self._days(now), self._wholes(now)):
+            for steps in (self._join(), self._learn_all(stop), self._days(now), self._wholes(now)):
                 while not stop():
                     step = next(steps, None)
                     if step is None:
@@ -192,20 +208,48 @@ class Bank:
             yield self._forget([*double, *ledger.facts_of(double)])
 
     def _learn_all(self, stop: Stop) -> Iterator[Step]:
-        """Facts of the turns that have not been read for them."""
+        """Facts of the turns that have not been read for them, by the quick extractor, then by the slow one."""
         if self.extractor is None:
+            yield from self._merge()
             return
-        again: list[int] = json.loads(self._store.setting(self._owner, AGAIN) or "[]")
-        for turns in _batches(again):
-            notes, last = self._facts(self.extractor, turns, stop)
-            made = self.memory.remember_all(notes)
-            self._store.set(self._owner, AGAIN, json.dumps([one for one in again if one > last]))
-            yield "learned", len(made)
-        for turns in _batches(self._ledger().users(self._upto)):
-            notes, last = self._facts(self.extractor, turns, stop)
-            made = self.memory.remember_all(notes)
-            self._store.set(self._owner, LEARNED, str(last))
-            yield "learned", len(made)
+        quick, slow = [self.extractor], [self.slow] if self.slow else []
+        for extractors, upto in ((quick, LEARNED), (slow, READ)):
+            read_upto = int(self._store.setting(self._owner, upto) or 0)
+            for turns in _batches(self._ledger().users(read_upto)) if extractors else ():
+                notes, last = self._facts(extractors, turns, stop, restate=True)
+                made = self.memory.remember_all(notes)
+                self._store.set(self._owner, upto, str(last))
+                yield "learned", len(made)
+        while True:
+            again = self._again
+            for turns in _batches(again):
+                notes, last = self._facts([*quick, *slow], turns, stop, restate=True)
+                made = self.memory.remember_all(notes)
+                left = set(self._again).difference(one for one in again if one <= last)  # others may have added some
+                self._store.set(self._owner, AGAIN, json.dumps(sorted(left)))
+                yield "learned", len(made)
+            yield from self._merge()
+            self._told_late(again)
+            if not self._again:
+                return
+
+    def _told_late(self, before: Sequence[int]) -> None:
+        """Note the turns that are to be read again, since a fact ends what they restated.
+
+        Args:
+            before: turns that were read again just now; they are not once more.
+        """
+        ledger = self._ledger()
+        facts = ledger.facts()
+        after = int(self._store.setting(self._owner, SETTLED) or 0)
+        last = max((fact.id for fact in facts.all), default=0)
+        concerned = late(facts, after, ledger.times(self._upto)) if last > after else None
+        read_ = self._read(ledger.users(0)) if concerned else []
+        again = [turn.id for turn in read_ if concerned and concerned(turn) and turn.id not in before]
+        if again:
+            self._store.set(self._owner, AGAIN, json.dumps(sorted({*self._again, *again})))
+        if last > after:
+            self._store.set(self._owner, SETTLED, str(last))
 
     def _merge(self) -> Iterator[Step]:
         """Take out facts that say again what another says, and those of messages that programs write again and again."""
@@ -216,7 +260,9 @@ class Bank:
         ledger = self._ledger()
         machines = [turn for turn in ledger.of_facts() if ledger.alike(turn) >= REPEATS]
         if machines:
-            yield self._forget(ledger.facts_of(machines))
+            facts = ledger.facts_of(machines)
+            read_again(self._store, self._owner, self._read([*machines, *facts]))
+            yield self._forget(facts)
 
     def _days(self, now: datetime) -> Iterator[Step]:
         """A summary of each day that is over and has changed since it was summarised."""
@@ -280,6 +326,12 @@ class Bank:
         return self._known
 
     @property
+    def _again(self) -> list[int]:
+        """Turns that are to be read again."""
+        found: list[int] = json.loads(self._store.setting(self._owner, AGAIN) or "[]")
+        return found
+
+    @property
     def _upto(self) -> int:
         return int(self._store.setting(self._owner, LEARNED) or 0)
 
@@ -294,15 +346,22 @@ class Bank:
         self._store.forget(self._owner, ids)
         return "merged", len(ids)
 
-    def _facts(self, extractor: Extractor, turns: Sequence[int], stop: Stop | None = None) -> tuple[list[Note], int]:
-        """The facts that some of the user's turns add, and the last turn that was read: all of them, but for ``stop``."""
+    def _facts(
+        self, extractors: Sequence[Extractor], turns: Sequence[int], stop: Stop | None = None, *, restate: bool = False
+    ) -> tuple[list[Note], int]:
+        """The facts that some of the user's turns add, and the last turn that was read: all of them, but for ``stop``.
+
+        ``restate``: see `learned`; what is superfluous in the end is merged.
+        """
         ledger = self._ledger()
         facts = ledger.facts()
         notes: list[Note] = []
         last = turns[-1]
         for turn in self._read(turns):
             if ledger.alike(turn.id) < REPEATS:
-                notes += learned(turn, extractor, facts, lambda: self._heard(turn.id))  # noqa: B023 (called at once)
+                heard = partial(self._heard, turn.id)
+                for extractor in extractors:
+                    notes += learned(turn, extractor, facts, heard, restate=restate)
             if stop is not None and stop():
                 return notes, turn.id
         return notes, last

@@ -1,8 +1,8 @@
 """What is forgotten with a note: everything that was made of it.
 
-A turn takes its facts, replies that quote it, the summary of its day, and summaries of concepts that were made after it; a
-fact takes the row that takes it back; and each of them takes the overall summary and the portrait, which are made of all.
-What is still true of the rest is made anew when the bank consolidates next.
+A turn takes its facts, replies to it and such as quote it, the summary of its day, and summaries of concepts made after
+it; a fact takes the row that takes it back; and each of them takes the overall summary and the portrait, which are made of
+all. What is still true of the rest is made anew when the bank consolidates next.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ctxproc.memory.bank_days import day_of
-from ctxproc.memory.bank_ledger import AT_ONCE
 from ctxproc.memory.base import Owner, Passage, Store
+from ctxproc.memory.exchange_links import quoted
 
 AGAIN = "bank.again"
 """The owner's setting with the turns that are to be read again: they say what a forgotten turn said, too."""
@@ -41,7 +41,7 @@ class Doomed:
         """Whether a passage was made of one that is to be forgotten."""
         kind, told = passage.note.kind, passage.note.metadata
         if kind == "turn":
-            return told.get("quotes") in self.ids
+            return not self.ids.isdisjoint(quoted(told))
         if kind == "fact":
             return told.get("turn") in self.ids or (told.get("ends") is True and told.get("cancels") in self.ids)
         if kind == "portrait" or (kind == "summary" and told.get("of") == "overall"):
@@ -58,7 +58,7 @@ def dependents(store: Store, owner: Owner, passages: Sequence[Passage]) -> list[
         doomed.add(passage)
     if not doomed.whole:
         return []
-    made = [one for one in everything(store, owner) if one.note.kind != "turn" or "quotes" in one.note.metadata]
+    made = [one for one in everything(store, owner) if one.note.kind != "turn" or quoted(one.note.metadata)]
     found: list[Passage] = []
     while new := [one for one in made if one.id not in doomed.ids and doomed.takes(one)]:
         for passage in new:
@@ -68,10 +68,9 @@ def dependents(store: Store, owner: Owner, passages: Sequence[Passage]) -> list[
 
 
 def everything(store: Store, owner: Owner) -> Iterator[Passage]:
-    """All passages of the memory shelf, in batches."""
-    ids = [int(one) for batch, _ in store.changed_texts(owner, "memory").added for one in batch]
-    for start in range(0, len(ids), AT_ONCE):
-        yield from store.passages(owner, "memory", ids[start : start + AT_ONCE])
+    """All passages of the memory shelf, ascending."""
+    for some in store.changed_passages(owner, "memory").added:
+        yield from some
 
 
 def unsaid(store: Store, owner: Owner, pieces: Sequence[str], doomed: Iterable[int]) -> list[str]:

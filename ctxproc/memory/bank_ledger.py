@@ -6,24 +6,26 @@ import hashlib
 import threading
 import unicodedata
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Generic, NamedTuple, TypeVar
 
 from ctxproc.memory.bank_days import day_of
 from ctxproc.memory.bank_junk import shape
 from ctxproc.memory.base import Kind, Note, Owner, Passage, Store
 from ctxproc.memory.facts import Facts
+from ctxproc.memory.facts_shelf import FactShelf
 
 OTHERS = ("assistant", "tool")
 """Roles whose words are not the user's."""
+
+Name = TypeVar("Name", bound=Hashable)
 
 AT_ONCE = 4096
 """Passages that are read together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A passage in the ledger.
 
     Attributes:
@@ -31,6 +33,7 @@ class Entry:
         role: of a turn: "user", "assistant" or "tool"; "" of others.
         key: see `turn_key`; b"" of what is no turn.
         shape: see `ctxproc.memory.bank_junk.shape`; of a user's turn alone.
+        time: of the note.
         day: of a turn, see `day_of`; of a summary of a day, which.
         digest: of the text.
         turn: of a fact: the turn that it is of; 0 of others.
@@ -40,9 +43,42 @@ class Entry:
     role: str
     key: bytes
     shape: bytes | None
+    time: datetime
     day: str
     digest: bytes
     turn: int
+
+
+class Numbers(Generic[Name]):
+    """Numbers by a name, most of which have one: that takes no set."""
+
+    def __init__(self) -> None:
+        self._held: dict[Name, int | set[int]] = {}
+
+    def __getitem__(self, name: Name) -> Collection[int]:
+        """Those of a name, in no order."""
+        held = self._held.get(name, ())
+        return (held,) if isinstance(held, int) else held
+
+    def add(self, name: Name, number: int) -> None:
+        """Give a name one more."""
+        held = self._held.setdefault(name, number)
+        if isinstance(held, set):
+            held.add(number)
+        elif held != number:
+            self._held[name] = {held, number}
+
+    def discard(self, name: Name, number: int) -> None:
+        """Take one from a name, if it has it; a name without any is not here any more."""
+        held = self._held.get(name)
+        if isinstance(held, set):
+            held.discard(number)
+        if held in (number, set()):
+            del self._held[name]
+
+    def items(self) -> Iterator[tuple[Name, list[int]]]:
+        """Each name with its numbers, ascending."""
+        yield from ((name, sorted(self[name])) for name in self._held)
 
 
 class Ledger:
@@ -60,12 +96,11 @@ class Ledger:
         self._lock = threading.Lock()
         self._entries: dict[int, Entry] = {}
         self._others: list[int] = []
-        self._rows: dict[int, Passage] = {}
-        self._known = Facts.of(())
-        self._keys: dict[bytes, set[int]] = {}
-        self._shapes: dict[bytes, set[int]] = {}
-        self._days: dict[str, set[int]] = {}
-        self._facts: dict[int, set[int]] = {}
+        self._shelf = FactShelf(store, owner)
+        self._keys = Numbers[bytes]()
+        self._shapes = Numbers[bytes]()
+        self._days = Numbers[str]()
+        self._facts = Numbers[int]()
 
     def follow(self) -> None:
         """Take in what changed since the last call; at the first, all of the shelf is read."""
@@ -74,53 +109,51 @@ class Ledger:
                 self._follow()
 
     def _follow(self) -> None:
-        changed = self._store.changed_texts(self._owner, "memory", self._generation)
-        added = [int(one) for ids, _ in changed.added for one in ids]
-        removed = changed.removed.tolist()
-        for number in set(removed).difference(added):
-            self._unindex(number)
-            self._entries.pop(number, None)
-        gone = [self._rows.pop(number) for number in removed if number in self._rows]
+        since = self._generation
+        changed = self._store.changed_passages(self._owner, "memory", since)
+        gone = set(changed.removed.tolist())
         rows: list[Passage] = []
-        for passage in read(self._store, self._owner, added):
+        for passage in (one for some in changed.added for one in some):
+            gone.discard(passage.id)
             self._unindex(passage.id)
             self._add(passage)
             rows += [passage] if passage.note.kind == "fact" else []
-        self._rows |= {row.id: row for row in rows}
-        if gone or rows:
-            self._known = self._known.changed(gone, rows)
+        for number in gone:
+            self._unindex(number)
+            self._entries.pop(number, None)
+        self._shelf.take(since, changed, rows)
         self._generation = changed.generation
 
     def facts(self) -> Facts:
         """The facts; the same object as long as none of them has changed."""
-        return self._known
+        return self._shelf.facts()
 
     def same(self, note: Note) -> int:
         """The first turn that says the same at the same time by the same speaker; 0 if there is none."""
         with self._lock:
-            return min(self._keys.get(turn_key(note), ()), default=0)
+            return min(self._keys[turn_key(note)], default=0)
 
     def duplicates(self) -> list[int]:
         """Turns that say what an earlier one says, at the same time and by the same speaker, ascending."""
         with self._lock:
-            return sorted(one for ids in self._keys.values() if len(ids) > 1 for one in sorted(ids)[1:])
+            return sorted(one for _, ids in self._keys.items() for one in ids[1:])
 
     def alike(self, turn: int) -> int:
         """On how many days the user said the same but for names and numbers; 0 where the turn is too short to tell."""
         with self._lock:
             entry = self._entries.get(turn)
-            same = self._shapes.get(entry.shape, ()) if entry and entry.shape else ()
+            same = self._shapes[entry.shape] if entry and entry.shape else ()
             return len({self._entries[number].day for number in same})
 
     def facts_of(self, turns: Iterable[int]) -> list[int]:
         """The facts of some turns, ascending."""
         with self._lock:
-            return sorted(fact for turn in turns for fact in self._facts.get(turn, ()))
+            return sorted(fact for turn in turns for fact in self._facts[turn])
 
     def of_facts(self) -> list[int]:
         """The numbers that facts name as their turns, ascending."""
         with self._lock:
-            return sorted(self._facts)
+            return sorted(turn for turn, _ in self._facts.items())
 
     def of_kind(self, kind: Kind) -> list[int]:
         """All of a kind, ascending."""
@@ -138,6 +171,12 @@ class Ledger:
                     found.append(number)
         return found[::-1]
 
+    def times(self, upto: int) -> list[tuple[int, datetime]]:
+        """Numbers and times of the user's turns up to a number, ascending."""
+        with self._lock:
+            those = ((number, entry) for number, entry in self._entries.items() if entry.role == "user")
+            return [(number, entry.time) for number, entry in those if number <= upto]
+
     def others(self, before: int, most: int) -> list[int]:
         """The last turns of the assistant and of tools with a lower number than ``before``, at most so many, ascending."""
         with self._lock:
@@ -147,7 +186,7 @@ class Ledger:
     def days(self) -> dict[str, list[int]]:
         """The user's turns of each day, ascending."""
         with self._lock:
-            return {day: sorted(turns) for day, turns in self._days.items()}
+            return dict(self._days.items())
 
     def summaries(self) -> dict[str, list[int]]:
         """The summaries of each day, ascending: the last one counts, others are what an interrupted run left."""
@@ -170,26 +209,27 @@ class Ledger:
     def _add(self, passage: Passage) -> None:
         entry = entry_of(passage)
         self._entries[passage.id] = entry
-        for index, name in self._indexed(entry):
-            index.setdefault(name, set()).add(passage.id)
+        if entry.key:
+            self._keys.add(entry.key, passage.id)
+        if entry.shape:
+            self._shapes.add(entry.shape, passage.id)
+        if entry.turn:
+            self._facts.add(entry.turn, passage.id)
+        if entry.role == "user":
+            self._days.add(entry.day, passage.id)
         if entry.role in OTHERS:
             insort(self._others, passage.id)
 
     def _unindex(self, number: int) -> None:
         entry = self._entries.get(number)
-        for index, name in self._indexed(entry) if entry else ():
-            index.get(name, set()).discard(number)
-            if not index.get(name):
-                index.pop(name, None)
-        if entry and entry.role in OTHERS:
+        if entry is None:
+            return
+        self._keys.discard(entry.key, number)
+        self._shapes.discard(entry.shape or b"", number)
+        self._facts.discard(entry.turn, number)
+        self._days.discard(entry.day, number)
+        if entry.role in OTHERS:
             del self._others[bisect_left(self._others, number)]
-
-    def _indexed(self, entry: Entry) -> Iterator[tuple[dict[object, set[int]], object]]:
-        """Where an entry is found again, and by what."""
-        by = ((self._keys, entry.key), (self._shapes, entry.shape), (self._facts, entry.turn))
-        yield from ((index, name) for index, name in by if name)  # type: ignore[misc]
-        if entry.role == "user":
-            yield self._days, entry.day  # type: ignore[misc]
 
 
 def read(store: Store, owner: Owner, ids: Sequence[int]) -> Iterator[Passage]:
@@ -210,6 +250,7 @@ def entry_of(passage: Passage) -> Entry:
         role,
         turn_key(note) if is_turn else b"",
         shape(note.text) if role == "user" else None,
+        note.time,
         day,
         hashlib.blake2b(note.text.encode(), digest_size=8).digest(),
         turn if isinstance(turn, int) else 0,

@@ -372,7 +372,7 @@ class Store(ABC):
     def changed_passages(
         self, owner: Owner, shelf: Shelf, since: int = 0, kinds: Collection[Kind] | None = None
     ) -> ChangedPassages:
-        """What lacks that has seen generation ``since``, in one reading; of ``added``, only these kinds, by default all.
+        """What one lacks who has seen generation ``since``, in one reading; of ``added``, only these kinds, by default all.
 
         ``count`` and ``removed`` are of all kinds. How often a passage was recalled is as of now, and no change.
         """

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from ctxproc.config import cache_folder
 from ctxproc.errors import StoreError
 from ctxproc.llm.kv_disk import ENTRY
-from ctxproc.memory.bank_cascade import dependents, read_again, unsaid
+from ctxproc.memory.bank_cascade import dependents, everything, read_again, unsaid
 from ctxproc.memory.base import Filed, Owner, Passage, Shelf, Store
 from ctxproc.memory.item import Item
 from ctxproc.memory.scan import Scan, pieces, places, scan
@@ -32,9 +32,6 @@ from ctxproc.memory.stored import SHELVES, Stored, cache_beside
 if TYPE_CHECKING:
     from ctxproc.config import Settings
     from ctxproc.memory.cache import Caches
-
-AT_ONCE = 4096
-"""Passages that are read together."""
 
 WHOLE_LOG = 1 << 62
 
@@ -93,17 +90,10 @@ def matching(store: Store, owner: Owner, word: str) -> list[Passage]:
         if text and says(text, word)
     }
     found = []
-    for ids in _ids(store, owner):
-        for passage in store.passages(owner, "memory", ids):
-            if passage.id in past or any(says(text, word) for text in told(passage)):
-                found.append(passage)
+    for passage in everything(store, owner):
+        if passage.id in past or any(says(text, word) for text in told(passage)):
+            found.append(passage)
     return found
-
-
-def _ids(store: Store, owner: Owner) -> Iterator[list[int]]:
-    """The numbers of all notes, in batches."""
-    ids = [int(one) for batch, _ in store.changed_texts(owner, "memory").added for one in batch]
-    yield from (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
 
 
 def says(text: str, word: str) -> bool:

@@ -44,7 +44,7 @@ def checked(note: Note) -> Note:
     """The note itself.
 
     Raises:
-        UsageError: it is empty, too long, of no kind, without a zone to its time, or holds what cannot be stored.
+        UsageError: it is empty, too long, of no kind, of a time without a zone or beyond the calendar, or cannot be stored.
     """
     if not note.text.strip():
         raise UsageError("there is nothing to remember: the text is empty")
@@ -56,6 +56,10 @@ def checked(note: Note) -> Note:
         raise UsageError(f"no kind of note is called {note.kind!r}; there are: {', '.join(sorted(KINDS))}")
     if not isinstance(note.time, datetime) or note.time.utcoffset() is None:
         raise UsageError("the time of a note needs its zone, such as 2026-05-01T12:00:00+00:00")
+    try:
+        note.time.astimezone(UTC)
+    except OverflowError:
+        raise UsageError(f"the time {note.time.isoformat()} is outside of the years 1 to 9999 in UTC") from None
     if len(note.metadata) > MOST_NAMES:
         raise UsageError(f"the metadata of a note has at most {MOST_NAMES} names, not {len(note.metadata)}")
     values = [note.text, note.speaker, note.source, *note.metadata, *note.metadata.values()]
@@ -77,7 +81,7 @@ def to_line(note: Note, number: int = 0) -> str:
         **({"number": number} if number else {}),
         "text": note.text,
         "kind": note.kind,
-        "time": note.time.astimezone(UTC).isoformat(),
+        "time": note.time.isoformat(),
         "speaker": note.speaker,
         "source": note.source,
         "metadata": dict(note.metadata),

@@ -224,7 +224,7 @@ def _chatgpt_message(message: Record) -> Said | None:
     hidden = _part(message, "metadata").get("is_visually_hidden_from_conversation") is True
     if role is None or hidden or message.get("recipient", "all") not in ("all", None):
         return None
-    if content.get("content_type", "text") not in SPOKEN:
+    if str(content.get("content_type", "text")) not in SPOKEN:
         return None
     parts = content.get("parts")
     texts: Sequence[object] = parts if isinstance(parts, list) else [content.get("text")]

@@ -186,6 +186,10 @@ class Facts:
                 found.append(fact)
         return sorted(found, key=lambda fact: (fact.since, fact.id))
 
+    def rows(self, subject: str, relation: str) -> list[Fact]:
+        """Every row of a subject and a relation, also what ended, what ends another, and what never held; as `replayed`."""
+        return list(self._candidates(key(subject), key(relation)))
+
     def history(self, subject: str, relation: str) -> list[Fact]:
         """Everything that ever held of a subject and a relation, in order."""
         return self.read(subject, relation, history=True)

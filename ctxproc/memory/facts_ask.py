@@ -37,6 +37,9 @@ MOMENT = timedelta(microseconds=1)
 
 _ME = re.compile(r"\b(?:i|me|my|mine|myself|am i)\b|我|本人", re.IGNORECASE)
 _OTHERS = re.compile(r"\b(?:she|he|they|her|his|him|their|them)\b|她|他", re.IGNORECASE)
+_OWN = re.compile(
+    r"\b(?:my|his|her|their) (?!(?:full |first |last |real |own )?name)\w|我的(?!名字|姓名|全名)\w{1,6}?(?:叫|名字)"
+)
 _WHO = re.compile(r"^\W*(?:who|which of)\b|谁", re.IGNORECASE)
 
 
@@ -47,7 +50,8 @@ class FactAnswer:
     Attributes:
         fact: whose; several answers of different subjects mean that the name fits them all.
         mode: which time was asked for: "now", "before" and "after" another, "then" at a date, or "when" itself.
-        value: the object; of "when" the day, as 2026-05-01; of "who lives in Lyon" the subject.
+        value: the object; of "when" the day, as 2026-05-01, where it is no day of birth; of "who lives in Lyon"
+            the subject.
         score: how surely the question is about this relation, from `LIKE` to a little above 1.
     """
 
@@ -107,7 +111,8 @@ def _answers(facts: Facts, asked: Question, embed: Embed | None, at: datetime, m
 
 
 def _value(fact: Fact, mode: Mode, asked: Question) -> str:
-    if mode != "when":
+    dated = key(fact.relation).startswith("was born") and any(letter.isdigit() for letter in fact.object)
+    if mode != "when" or dated:
         return fact.object
     time = fact.until if asked.ending and fact.until else fact.since
     return time.date().isoformat()
@@ -266,7 +271,7 @@ def _by_words(facts: Facts, group: _Group, asked: Question) -> list[_Meant]:
     for subject in group.subjects:
         for part in (group.text, asked.text.lower()) if asked.clause else (group.text,):
             bare = _bare(facts, subject, part)
-            scores = {name: cued(bare, name, OWNER) for name in facts.relations(subject)}
+            scores = {name: cued(bare, name, OWNER) for name in _relations(facts, subject, part)}
             if asked.when or asked.clause:
                 for name in scores:
                     if named([fact.object for fact in facts.history(subject, name)], part):
@@ -275,6 +280,12 @@ def _by_words(facts: Facts, group: _Group, asked: Question) -> list[_Meant]:
                 found += [_Meant(subject, name, score) for name, score in scores.items() if score]
                 break
     return found
+
+
+def _relations(facts: Facts, subject: str, text: str) -> list[str]:
+    """The relations of a subject; without its name where the name of something that is its own is asked for."""
+    own = _OWN.search(text)
+    return [name for name in facts.relations(subject) if not (own and name == "is named")]
 
 
 def _bare(facts: Facts, subject: str, text: str) -> str:
@@ -287,7 +298,7 @@ def _by_meaning(facts: Facts, group: _Group, embed: Embed) -> list[_Meant]:
     """The relations whose meaning is like the question, or at which it hints."""
     found = []
     for subject in group.subjects:
-        relations, bare = facts.relations(subject), _bare(facts, subject, group.text)
+        relations, bare = _relations(facts, subject, group.text), _bare(facts, subject, group.text)
         vectors = embed([bare, *map(phrase, relations)])
         for relation, likeness in zip(relations, (vectors[1:] @ vectors[0]).tolist(), strict=True):
             score = max(likeness, cued(bare, relation, OWNER) * DOUBT)

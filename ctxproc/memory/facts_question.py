@@ -38,7 +38,7 @@ _ENDING = re.compile(
     re.IGNORECASE,
 )
 _PREVIOUS = re.compile(
-    r"\b(?:previous(?:ly)?|former(?:ly)?|used to|earlier|prior|ex|the last time|before|beforehand|old)\b"
+    r"\b(?:previous(?:ly)?|former(?:ly)?|used to|earlier|prior|ex|the last time|before|beforehand|(?<!how )old)\b"
     r"|以前|之前|原来|过去|曾经|先前|上一|前任",
     re.IGNORECASE,
 )
@@ -58,6 +58,7 @@ _CLAUSES: tuple[tuple[Clause, re.Pattern[str]], ...] = (
         ),
     ),
 )
+_AND = re.compile(r",?\s+and\s+(?=(?:where|what|who|whom|when|which|how)\b)", re.IGNORECASE)
 _LEFT_FOR = (
     re.compile(
         r"\b(?:leave|left|quit|swap\w*|trade[ds]?|exchange\w*|give up|gave up|sell|sold)\b.*?(?P<to>\bfor\b)", re.I
@@ -115,10 +116,13 @@ class Question:
 
 
 def questions(message: str) -> list[str]:
-    """The sentences of a message that are questions; of a short one without a question mark, all of it."""
+    """The sentences of a message that are questions; of a short one without a question mark, all of it.
+
+    "Where do I live, and where did I live before?" is two.
+    """
     parts = [message[start:end] for start, end in sentences(message)]
     asked = [part for part in parts if part.rstrip(_CLOSING).endswith(("?", "？"))]
-    return [part for part in asked or [message] if len(part) <= LONGEST_QUESTION]
+    return [one for part in asked or [message] if len(part) <= LONGEST_QUESTION for one in _AND.split(part)]
 
 
 def question_of(question: str, now: datetime) -> Question:

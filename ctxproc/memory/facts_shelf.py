@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from ctxproc.errors import UsageError
-from ctxproc.memory.base import Owner, Passage, Store, now
+from ctxproc.memory.base import ChangedPassages, Kind, Owner, Passage, Store, now
 from ctxproc.memory.facts import Fact, Facts, fact_of, key, row_note
 
 if TYPE_CHECKING:
     from ctxproc.memory.memory import Memory
 
-AT_ONCE = 4096
-"""Passages that are read together."""
+
+class _Seen:
+    """The facts of one owner in one store, as of a generation of the shelf."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.generation = 0
+        self.facts = Facts.of(())
+        self._rows: dict[int, Passage] = {}
+
+    def take(self, changed: ChangedPassages, rows: Sequence[Passage]) -> None:
+        """Take in what changed, of which these are the facts."""
+        gone = [self._rows[one] for one in changed.removed.tolist() if one in self._rows]
+        if rows or gone:
+            self.facts = self.facts.changed(gone, rows)
+        for passage in gone:
+            del self._rows[passage.id]
+        self._rows |= {row.id: row for row in rows}
+        self.generation = changed.generation
 
 
 class FactShelf:
     """The facts on an owner's memory shelf. Safe in several threads.
 
     Only what changed since the last call is read, and only the facts of its subjects and relations are computed anew, so a
-    turn of a long chat costs what it adds.
+    turn of a long chat costs what it adds. What one has read of a store, all others of the same owner and store know.
 
     Args:
         store: where they are.
@@ -32,29 +50,30 @@ class FactShelf:
     def __init__(self, store: Store, owner: Owner) -> None:
         self._store = store
         self._owner = owner
-        self._generation = 0
-        self._rows: dict[int, Passage] = {}
-        self._facts = Facts.of(())
-        self._lock = threading.Lock()
+        with _MAKING:
+            self._seen = _SEEN.setdefault(store, {}).setdefault(owner, _Seen())
 
     def facts(self) -> Facts:
         """The facts as they are now; the same object as long as none of them has changed."""
-        with self._lock:
-            if self._store.state(self._owner, "memory").generation == self._generation:
-                return self._facts
-            changed = self._store.changed_texts(self._owner, "memory", self._generation)
-            gone = [self._rows.pop(one) for one in changed.removed.tolist() if one in self._rows]
-            added = [int(one) for ids, _ in changed.added for one in ids]
-            rows = {row.id: row for row in self._read(added) if row.note.kind == "fact"}
-            self._rows |= rows
-            self._generation = changed.generation
-            if rows or gone:
-                self._facts = self._facts.changed(gone, rows.values())
-            return self._facts
+        with self._seen.lock:
+            if self._store.state(self._owner, "memory").generation != self._seen.generation:
+                changed = self._store.changed_passages(self._owner, "memory", self._seen.generation, _FACTS)
+                self._seen.take(changed, [passage for some in changed.added for passage in some])
+            return self._seen.facts
 
-    def _read(self, ids: Sequence[int]) -> Iterator[Passage]:
-        for start in range(0, len(ids), AT_ONCE):
-            yield from self._store.passages(self._owner, "memory", ids[start : start + AT_ONCE])
+    def take(self, since: int, changed: ChangedPassages, rows: Sequence[Passage]) -> None:
+        """Take in what another reader of the shelf found changed since a generation, of which ``rows`` are the facts.
+
+        It is not needed, and saves reading the shelf again. Nothing is done where another generation was seen here.
+        """
+        with self._seen.lock:
+            if self._seen.generation == since:
+                self._seen.take(changed, rows)
+
+
+_FACTS: tuple[Kind, ...] = ("fact",)
+_MAKING = threading.Lock()
+_SEEN: WeakKeyDictionary[Store, dict[Owner, _Seen]] = WeakKeyDictionary()
 
 
 def correct(memory: Memory, fact: int, new_object: str) -> int:

@@ -3,8 +3,8 @@
 The rules, all of them: a fact holds from its ``since``. One that is single closes all others; one that is not stands beside
 them. One that says what holds already changes nothing, so the first ``since`` stays. One that ends closes what has its
 object, or everything where it names none; an object that does not hold is left as it is, so "I used to live in Paris" does
-not end Lyon. Of equal times, the row with the higher id comes later: what it closes in the same moment never held. What was
-cancelled by another row of them never held and closes nothing.
+not end Lyon. Of equal times, what was said later comes later, see `order`: what it closes in the same moment never held.
+What was cancelled by another row of them never held and closes nothing.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ctxproc.memory.facts import Fact, key
 
 
 def replayed(group: Iterable[Fact]) -> list[Fact]:
-    """Rows of one subject and relation with their ``until``, by since, then id.
+    """Rows of one subject and relation with their ``until``, by `order`.
 
     Args:
         group: the rows, in any order; what they say of ``until`` is not read.
     """
-    rows = sorted(group, key=lambda fact: (fact.since, fact.id))
+    rows = sorted(group, key=order)
     cancelled = {fact.cancels for fact in rows}
     holding: dict[str, Fact] = {}
     until: dict[int, datetime | None] = {}
@@ -38,6 +38,14 @@ def replayed(group: Iterable[Fact]) -> list[Fact]:
             holding[name] = fact
             until[fact.id] = None
     return [replace(fact, until=until[fact.id]) for fact in rows]
+
+
+def order(fact: Fact) -> tuple[datetime, int, int, int]:
+    """What comes first of two rows: by since; of equal times as they were said, by turn and place in it; then by id.
+
+    Ids alone do not tell: a turn that is read again gives its rows higher ones. A row of no turn is its own.
+    """
+    return fact.since, fact.turn or fact.id, fact.start if fact.turn else 0, fact.id
 
 
 def _takes_back(fact: Fact) -> bool:

@@ -11,9 +11,6 @@ from ctxproc.memory.base import Owner, Shelf, Store
 from ctxproc.memory.graph import ConceptGraph, Revise
 from ctxproc.memory.graph_index import NODES, ConceptIndex
 
-AT_ONCE = 1024
-"""Passages that are read together."""
-
 
 class GraphShelf:
     """The concept graph of what was said on an owner's shelf, each passage a step of time, in the order of their ids.
@@ -55,12 +52,11 @@ class GraphShelf:
             return self._graph
 
     def _follow(self) -> None:
-        changed = self._store.changed_texts(self._owner, self._shelf, self._generation)
+        changed = self._store.changed_passages(self._owner, self._shelf, self._generation)
         self._graph.remove(changed.removed.tolist())
-        added = [key for ids, _ in changed.added for key in ids.tolist()]
-        self._graph.remove(added)  # of a call that was cut short by an error
-        for start in range(0, len(added), AT_ONCE):
-            for passage in self._store.passages(self._owner, self._shelf, added[start : start + AT_ONCE]):
+        for some in changed.added:
+            self._graph.remove([passage.id for passage in some])  # of a call that was cut short by an error
+            for passage in some:
                 self._graph.update([passage])
         self._generation = changed.generation
 

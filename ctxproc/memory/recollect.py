@@ -73,6 +73,7 @@ def recollect(
     as_of: datetime | None = None,
     skip: int = 0,
     faded: Faded | None = None,
+    me: str = "",
 ) -> Recollection:
     """What a memory holds that bears on a message.
 
@@ -89,6 +90,7 @@ def recollect(
         skip: id of a passage that is not recalled, such as the message itself.
         faded: says of a turn whether it has faded by a time, such as `ctxproc.memory.bank.Bank.faded`; then it is relevant
             only where the message asks for it, by its words or its date. Default: none has. Recent turns are there even so.
+        me: the name under which the user speaks, the subject of facts about him; default: the owner's.
 
     Raises:
         StoreError: the store is damaged, or embedded by another model than the settings name.
@@ -105,7 +107,7 @@ def recollect(
         facts = known.facts.facts()
         filling.recent(session)
         filling.portrait()
-        filling.facts(facts if as_of is None else facts.known(as_of), message)
+        filling.facts(facts if as_of is None else facts.known(as_of), message, me or memory.owner.user)
         hits = filling.relevant(ranked, asked, faded)
         filling.recent(session, rest=True)
         filling.neighbours(hits)

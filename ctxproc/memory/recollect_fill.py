@@ -109,10 +109,10 @@ class Filling:
             why = f"the portrait, of {passage.note.time.date().isoformat()}"
             self.dropped += not self._put("portrait", Item.of(passage), why, self._budget * SHARES["portrait"])
 
-    def facts(self, facts: Facts, message: str) -> None:
-        """The facts that bear on the message."""
+    def facts(self, facts: Facts, message: str, me: str) -> None:
+        """The facts that bear on the message, and such as hold of its speaker."""
         embed = self._stored.embedder.embed if self._stored.embeds else None
-        some = told(facts, message, embed, at=self._at, me=self._stored.owner.user)
+        some = told(facts, message, embed, at=self._at, me=me)
         read = {passage.id: passage for passage in self._read([one.fact.id for one in some])}
         for one in some:
             if one.fact.id in read:
@@ -156,13 +156,13 @@ class Filling:
         rows = self._turns.rows
         place = int(np.searchsorted(rows.ids, hit))
         session = self._session_of(int(rows.sessions[place]))
-        at = int(np.searchsorted(session, place)) + step
+        at = int(np.flatnonzero(session == place)[0]) + step
         return [int(rows.ids[session[at]])] if 0 <= at < len(session) and self._there[session[at]] else []
 
     def _session_of(self, number: int) -> Ids:
         """The places of a session, found once."""
         if number not in self._sessions:
-            self._sessions[number] = np.flatnonzero(self._turns.rows.sessions == number)
+            self._sessions[number] = self._turns.of_session(number)
         return self._sessions[number]
 
     def items(self) -> Iterator[Remembered]:
@@ -174,7 +174,7 @@ class Filling:
             around = [(step, number) for number, (of, step) in self._beside.items() if of == hit]
             yield from (relevant[number] for _, number in sorted([(0, hit), *around]))
         yield from sorted(self._parts["fact"].values(), key=lambda one: (one.item.time, one.item.id))
-        yield from sorted(self._parts["recent"].values(), key=lambda one: one.item.id)
+        yield from sorted(self._parts["recent"].values(), key=lambda one: (one.item.time, one.item.id))
 
 
 def _said(passage: Passage) -> str:

@@ -144,7 +144,8 @@ class Turns:
     def _answers(self) -> Ids:
         rows = self.rows
         found = np.full(len(rows.ids), -1, np.int64)
-        order = np.argsort(rows.sessions, kind="stable")
+        order = np.argsort(rows.times, kind="stable")
+        order = order[np.argsort(rows.sessions[order], kind="stable")]
         before, after = order[:-1], order[1:]
         same = rows.sessions[before] == rows.sessions[after]
         other = rows.speakers[before] != rows.speakers[after]
@@ -153,8 +154,13 @@ class Turns:
         return found
 
     def session(self, name: str) -> Ids:
-        """The places of the turns of a session, in their order."""
-        return np.flatnonzero(self.rows.sessions == self.sessions[name]) if name in self.sessions else _NONE
+        """The places of the turns of a session, in the order of their times: ids have another one after an import."""
+        return self.of_session(self.sessions[name]) if name in self.sessions else _NONE
+
+    def of_session(self, number: int) -> Ids:
+        """The same by the number of the session."""
+        places = np.flatnonzero(self.rows.sessions == number)
+        return places[np.argsort(self.rows.times[places], kind="stable")]
 
 
 def _number(names: dict[str, int], name: str) -> int:

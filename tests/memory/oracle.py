@@ -126,7 +126,9 @@ class Follower:
         self.owner, self.shelf = owner, shelf
         self.texts: dict[int, str] = {}
         self.vectors: dict[int, bytes] = {}
-        self.seen = [0, 0]
+        self.passages: dict[int, Passage] = {}
+        self.facts: dict[int, Passage] = {}
+        self.seen = [0, 0, 0]
 
     def follow(self, store: Store, place: Place) -> None:
         for at, (call, mine) in enumerate(
@@ -143,9 +145,26 @@ class Follower:
                 assert last < ids[0] if len(ids) else True
                 last = int(ids[-1]) if len(ids) else last
             assert len(mine) == changed.count
+        self._follow_passages(store)
         shelf = place.passages[self.shelf]
+        assert self.passages == {number: replace(one, recalls=0, recalled=None) for number, one in shelf.items()}
+        assert self.facts == {number: one for number, one in self.passages.items() if one.note.kind == "fact"}
         assert self.texts == {number: passage.text for number, passage in shelf.items()}
         assert self.vectors == {number: place.vectors[number].tobytes() for number in shelf if number in place.vectors}
+
+    def _follow_passages(self, store: Store) -> None:
+        """Of all kinds, and of facts alone; recalls are no changes, and left out."""
+        changed = store.changed_passages(self.owner, self.shelf, self.seen[2])
+        facts = store.changed_passages(self.owner, self.shelf, self.seen[2], ("fact",))
+        assert facts.removed.tolist() == changed.removed.tolist() and facts.count == changed.count
+        for mine, added in ((self.passages, changed.added), (self.facts, facts.added)):
+            for number in changed.removed.tolist():
+                mine.pop(number, None)
+            new = [replace(one, recalls=0, recalled=None) for some in added for one in some]
+            assert [one.id for one in new] == sorted({one.id for one in new} - set(mine))
+            mine.update((one.id, one) for one in new)
+        assert len(self.passages) == changed.count and facts.generation == changed.generation
+        self.seen[2] = changed.generation
 
 
 def _apply(mine: dict[int, object], ids: Ids, what: object) -> None:

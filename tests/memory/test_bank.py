@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ import pytest
 from chats import PlainExtractor, at, bank_of, kept
 
 from ctxproc import ScriptedLLM
-from ctxproc.errors import UsageError
+from ctxproc.errors import StoreError, UsageError
 from ctxproc.memory.bank import Bank, Consolidated
 from ctxproc.memory.bank_ledger import Ledger
-from ctxproc.memory.base import Note
+from ctxproc.memory.base import ChangedPassages, Note, Passage
 from ctxproc.memory.facts import Facts
 from ctxproc.prompt import Prompt
 
@@ -386,6 +387,39 @@ def test_a_ledger_that_follows_knows_what_one_that_begins_anew_knows(tmp_path: P
         assert known(followed) == known(Ledger(bank.memory.store, bank.memory.owner))
         step()
     assert known(followed) == known(Ledger(bank.memory.store, bank.memory.owner))
+
+
+def test_what_a_ledger_could_not_read_it_takes_in_when_it_follows_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = bank_of(tmp_path)
+    tell(bank)
+    bank.consolidate(at(6))
+    followed = Ledger(bank.memory.store, bank.memory.owner)
+    followed.follow()
+    held = [fact.id for fact in followed.facts().all]
+    bank.memory.forget(held[0])
+    bank.memory.remember_all([Note(f"I like thing{number}.", "turn", at(7), "alice") for number in range(3)])
+    read = bank.memory.store.changed_passages
+
+    def cut(*arguments: Any) -> ChangedPassages:  # noqa: ANN401 (passed on)
+        def added() -> Iterator[list[Passage]]:
+            yield [passage for some in changed.added for passage in some][:2]
+            raise StoreError("damaged")
+
+        changed = read(*arguments)
+        return replace(changed, added=added())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bank.memory.store, "changed_passages", cut)
+        with pytest.raises(StoreError):
+            followed.follow()
+        with pytest.raises(StoreError):
+            followed.facts()
+    followed.follow()
+    anew = Facts.of(bank.memory.store.passages(bank.memory.owner, "memory"))
+    assert followed.facts().all == anew.all and [fact.id for fact in anew.all] == held[1:]
+    assert len(followed.of_kind("turn")) == len(WEEK) + 3
 
 
 def test_another_users_turns_are_never_read(tmp_path: Path) -> None:

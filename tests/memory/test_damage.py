@@ -79,6 +79,8 @@ CALLS: dict[str, Callable[[SqliteStore, Owner], object]] = {
     "model": lambda s, o: s.model(o),
     "unembedded": lambda s, o: (s.unembedded(o), s.unembedded(o, 3)),
     "texts": lambda s, o: (whole(s.changed_texts(o, "memory")), whole(s.changed_texts(o, "library"))),
+    "streamed": lambda s, o: ([*s.changed_passages(o, "memory").added], [*s.changed_passages(o, "library").added]),
+    "facts": lambda s, o: [*s.changed_passages(o, "memory", 0, ("fact",)).added],
     "vectors": lambda s, o: (whole(s.changed_vectors(o, "memory")), whole(s.changed_vectors(o, "library"))),
     "manifest": lambda s, o: (s.manifest(o, "memory.vectors"), s.manifest(o, "other")),
 }  # fmt: skip

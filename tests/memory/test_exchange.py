@@ -80,6 +80,11 @@ def test_a_memory_goes_into_another_and_twice_is_once(tmp_path: Path) -> None:
         ([HEADER, '{"text": " "}'], "line 2: there is nothing to remember"),
         ([HEADER, '{"text": "x", "time": "yesterday"}'], "line 2: Invalid isoformat"),
         ([HEADER, '{"text": "x", "time": "2020-01-01T00:00:00"}'], "line 2: the time of a note needs its zone"),
+        (
+            [HEADER, '{"text": "x", "time": "0001-01-01T00:00:00+14:00"}'],
+            "line 2: the time 0001-01-01T00:00:00+14:00 is",
+        ),
+        ([HEADER, '{"text": "x", "time": "9999-12-31T23:59:59-14:00"}'], "outside of the years 1 to 9999"),
         ([HEADER, '{"text": "x", "metadata": {"a": {"b": 1}}}'], "line 2: metadata are names with single values"),
         ([HEADER, '{"text": "x", "metadata": {"a": NaN}}'], "line 2: is not JSON: NaN is no number"),
         ([HEADER, '{"text": "x", "kind": "chunk"}'], "line 2: no kind of note"),

@@ -192,6 +192,19 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.parametrize("odd", [None, {}, [], 1.5, "x"])
+@pytest.mark.parametrize("name", ["content_type", "recipient", "metadata", "author", "parts", "type", "sender", "uuid"])
+def test_a_value_of_another_kind_raises_nowhere(name: str, odd: object) -> None:
+    def changed(value: Any) -> Any:  # noqa: ANN401 (JSON)
+        if isinstance(value, dict):
+            return {key: odd if key == name else changed(one) for key, one in value.items()}
+        return [changed(one) for one in value] if isinstance(value, list) else value
+
+    for conversation in (CHATGPT, CLAUDE):
+        messages, _ = said_in(changed(conversation))
+        assert all(note.text.strip() for note in turns(changed(conversation), messages, "alice"))
+
+
 @settings(max_examples=150, deadline=None)
 @given(conversation=st.dictionaries(st.sampled_from(["mapping", "chat_messages", "current_node", "title", "id"]), JSON))
 def test_no_form_of_a_conversation_raises(conversation: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 from memories import memory_of, settings_of
@@ -11,11 +12,13 @@ from ctxproc import Memory
 from ctxproc.memory import exchange
 from ctxproc.memory.bank import Bank
 from ctxproc.memory.base import Note
-from ctxproc.memory.exchange_links import bring_in
+from ctxproc.memory.exchange_links import MOST_QUOTED, bring_in, linked, quoted, quoting
 from ctxproc.memory.extract.rules import RuleExtractor
 from ctxproc.memory.facts_shelf import FactShelf, correct
+from ctxproc.memory.recollect import recollect
 
 WORDS = settings_of("retrieval.search=[bm25]")
+AT = datetime(2026, 5, 1, 9, tzinfo=UTC)
 
 
 def facts(memory: Memory) -> list[tuple[object, ...]]:
@@ -84,3 +87,54 @@ def test_a_line_has_its_number_and_a_wrong_one_is_refused(tmp_path: Path) -> Non
     line = (tmp_path / "a.jsonl").read_text().splitlines()[1]
     assert json.loads(line)["number"] == memory.items()[0].id
     assert exchange.numbered(tmp_path / "a.jsonl") == [(1, memory.store.passages(memory.owner, "memory")[0].note)]
+
+
+def test_a_reply_names_each_turn_that_it_quotes_once() -> None:
+    assert quoting([]) == {} and quoting([3]) == {"quotes": 3}
+    assert quoting([3, 7, 3, 5]) == {"quotes": 3, "quotes2": 7, "quotes3": 5}
+    assert quoted({**quoting([3, 7]), "session": 9, "turn": 8, "quotes9": "6", "quotes8": True, "quotes7": 0}) == {3, 7}
+    assert len(quoting(range(1, 1000))) == len(quoted(quoting(range(1, 1000)))) == MOST_QUOTED
+
+
+def test_what_only_equals_a_number_means_no_note_either() -> None:
+    told = {"turn": 7.0, "cancels": True, "quotes2": 7, "quotes": "seven", "place": 7}
+    assert linked(Note("x", "fact", metadata=told), {7: 12, 1: 13}).metadata == {
+        "turn": 0,
+        "cancels": 0,
+        "quotes2": 12,
+        "quotes": "seven",
+        "place": 7,
+    }
+    assert linked(Note("x", metadata=told), {7: 12}).metadata == told
+
+
+def test_a_turn_stays_of_the_day_on_which_it_was_said(tmp_path: Path) -> None:
+    early = datetime(2026, 5, 2, 0, 30, tzinfo=timezone(timedelta(hours=9)))
+    old, new = memory_of(tmp_path / "old", settings=WORDS), memory_of(tmp_path / "new", settings=WORDS)
+    Bank(old).turn("I moved yesterday.", time=early)
+    old.export(tmp_path / "alice.jsonl")
+    [there] = new.import_(tmp_path / "alice.jsonl")
+    assert new.get(there).time.isoformat() == early.isoformat() == "2026-05-02T00:30:00+09:00"
+    told = (tmp_path / "alice.jsonl").read_text().replace("2026-05-02T00:30:00+09:00", "2026-05-01T15:30:00+00:00")
+    (tmp_path / "utc.jsonl").write_text(told)
+    assert new.import_(tmp_path / "utc.jsonl") == []
+
+
+def test_a_chat_that_was_exported_goes_on_as_it_was(tmp_path: Path) -> None:
+    old = memory_of(tmp_path / "old", settings=WORDS)
+    bank, said = Bank(old), []
+    for n in range(4):
+        asked = bank.turn(f"Question {n}.", session="s", time=AT + timedelta(minutes=2 * n))
+        bank.turn(f"Reply {n}.", "assistant", "", "s", AT + timedelta(minutes=2 * n + 1), quoting([asked]))
+        said += [f"Question {n}.", f"Reply {n}."]
+    old.export(tmp_path / "alice.jsonl")
+    new = memory_of(tmp_path / "new", settings=WORDS)
+    new.import_(tmp_path / "alice.jsonl")
+    for memory in (old, new):
+        found = recollect(memory, "", now=AT + timedelta(days=1), session="s", budget=999, count=len)
+        assert [one.item.text for one in found.items] == said
+        few = recollect(memory, "", now=AT + timedelta(days=1), session="s", budget=40, count=len)
+        assert [one.item.text for one in few.items] == said[-4:]
+    for reply in new.items():
+        if reply.speaker == "assistant":
+            assert new.get(int(reply.metadata["quotes"])).text == reply.text.replace("Reply", "Question")

@@ -330,4 +330,18 @@ def test_the_shelf_is_followed_through_every_change(tmp_path: Path) -> None:
         assert [f.object for f in shelf.facts().read("alice", "lives in")] == ["Lyon"]
         correct(memory, ids[1], "Leon")
         assert shelf.facts().all == facts_of(memory).all
+        assert FactShelf(memory.store, memory.owner).facts() is shelf.facts()
         assert FactShelf(memory.store, type(memory.owner)("bob")).facts().all == []
+
+
+def test_rows_of_one_moment_come_as_they_were_said_and_not_as_they_were_written() -> None:
+    said = [
+        row(30, 0, "alice", "lives in", "Rome", turn=5, start=0),
+        row(20, 0, "alice", "lives in", "Paris", turn=5, start=16),
+        row(10, 0, "alice", "lives in", "Oslo", turn=4, start=90),
+    ]
+    assert shown(Facts.of(said).history("alice", "lives in")) == [("Paris", 0, None)]
+    put_by_hand = row(6, 0, "alice", "lives in", "Bonn")  # after turn 5, before turn 7
+    assert shown(Facts.of([*said, put_by_hand]).history("alice", "lives in")) == [("Bonn", 0, None)]
+    later = row(8, 0, "alice", "lives in", "Lyon", turn=7)
+    assert shown(Facts.of([later, put_by_hand, *said]).history("alice", "lives in")) == [("Lyon", 0, None)]

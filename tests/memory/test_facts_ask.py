@@ -220,3 +220,36 @@ def test_no_model_is_loaded_for_a_question_that_words_decide(tmp_path: Path) -> 
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+def test_a_day_of_birth_is_what_was_said_and_not_the_day_on_which_it_was() -> None:
+    born = facts_of(("2026-05-01", "alice", "was born on", "3 March"), ("2026-05-02", "alice", "was born in", "Lyon"))
+    for question in ("When is my birthday?", "When was I born?", "我的生日是什么时候？"):
+        assert answers(question, born) == [("when", "3 March")]
+
+
+def test_what_is_called_is_not_its_owner() -> None:
+    own = facts_of(("2026-05-01", "alice", "is named", "Alice"), ("2026-05-01", "Mia", "is named", "Mia Moss"))
+    for question in ("What are my cats called?", "What is my dog's name?", "你记得我的狗叫什么吗"):
+        assert answers(question, own) == []
+    for question in (
+        "What is my name?",
+        "What is my full name?",
+        "What am I called?",
+        "我叫什么名字？",
+        "我的名字叫什么？",
+    ):
+        assert answers(question, own) == [("now", "Alice")]
+    cats = facts_of(("2026-05-01", "alice", "is named", "Alice"), ("2026-05-01", "alice", "has cat", "Momo"))
+    assert answers("What are my cats called?", cats) == [("now", "Momo")]
+
+
+def test_how_old_is_no_question_about_the_past() -> None:
+    aged = facts_of(("2026-05-01", "alice", "is aged", "34"))
+    assert answers("How old am I?", aged) == [("now", "34")]
+    assert answers("What was my old address?") == [("before", "Lyon")]
+
+
+def test_two_questions_in_one_sentence_are_two() -> None:
+    assert answers("Where do I live now and where did I live before?") == [("now", "Nice"), ("before", "Lyon")]
+    assert answers("Where did I live before, and who is my manager?") == [("before", "Lyon"), ("now", "Carla")]

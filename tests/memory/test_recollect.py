@@ -151,6 +151,20 @@ def test_neighbours_stand_beside_what_is_relevant_where_there_is_room(memory: Me
     assert texts(recalled(memory, "stolen violin", 6)) == ["The violin was stolen."]
 
 
+def test_neighbours_and_answers_are_told_by_their_times_where_ids_have_another_order(memory: Memory) -> None:
+    said = [("In the ferry house.", "assistant", 1), ("Fine.", "assistant", 3), ("Where is the piano?", "alice", 0)]
+    said.append(("Thanks, and good night.", "alice", 2))
+    notes = [
+        Note(text, "turn", NOW - timedelta(hours=9 - hour), by, "chat/old", {"role": role, "session": "old"})
+        for text, by, hour in said
+        for role in ("assistant" if by == "assistant" else "user",)
+    ]
+    answer, fine, asked, thanks = memory.remember_all(notes)
+    found = recalled(memory, "piano")
+    assert [one.item.id for one in found.part("relevant")] == [answer, thanks, asked]
+    assert [one.item.id for one in recalled(memory, "x", session="old").part("recent")] == [asked, answer, thanks, fine]
+
+
 def test_notes_of_no_session_are_nobodys_neighbours(memory: Memory) -> None:
     memory.remember_all([Note("Rain all day.", time=NOW), Note("The violin was stolen.", time=NOW)])
     found = recalled(memory, "stolen violin", session="")

@@ -100,8 +100,7 @@ def own_words(turn: Passage) -> list[Span]:
     """Where a turn's speaker states something in his own words: spans of its text, ascending, a sentence or part each.
 
     Empty for everything but a user's turn of a chat. Left out are what `foreign` finds (quotations, code, pasted text),
-    questions, what is only supposed ("if I lived in Paris"
-        "if I lived in Paris", stories), what others are reported to have said (from "he said"
+    questions, what is only supposed ("if I lived in Paris", stories), what others are reported to have said (from "he said"
     to the end of the sentence), and the whole of a turn that is called a joke. It is a rule of form, not of meaning: an
     unmarked quotation of one short paragraph in the first person passes, and some honest statements are left out.
     """

@@ -63,7 +63,8 @@ _NO_PERSON = frozenset(
     "user assistant system human life music god nature time love home experience work google wikipedia jesus"
     " chatgpt ai art coffee food family".split()
 )
-_NO_FIRST = ((en.CLOSED | en.ADVERBS | o.MONTHS_AND_DAYS) - en.ALSO_NAMES) - {"april", "june"}
+_ORDERS = frozenset("remember recall note guess imagine meet fyi btw".split())
+_NO_FIRST = ((en.CLOSED | en.ADVERBS | o.MONTHS_AND_DAYS | _ORDERS) - en.ALSO_NAMES) - {"april", "june"}
 
 
 def begins(sentence: str, place: int) -> bool:

@@ -1,10 +1,9 @@
 """Typed relations in English text about third parties, as encyclopedias write it: for a graph of documents.
 
 Nothing found here is ever a fact about a user: facts come from `ctxproc.memory.extract.base.Extractor` alone. The rules are
-few and see one sentence each: what a name in brackets was born, what "a film directed by" names, "Lyon, France". "He"
-    "He", "she"
-and "it" at the beginning of a sentence are taken for the name with which the text begins, which suits articles about one
-thing and little else.
+few and see one sentence each: what a name in brackets was born, what "a film directed by" names, "Lyon, France". At the
+beginning of a sentence "He", "she" and "it" are taken for the name with which the text begins, which suits articles about
+one thing and little else.
 """
 
 from __future__ import annotations

@@ -15,17 +15,16 @@ from ctxproc.memory.extract.people_en import Stated, related, single
 _H = r"\u4e00-\u9fff"
 _KIN = {
     "妈妈": "mother", "母亲": "mother", "爸爸": "father", "父亲": "father", "妹妹": "sister", "姐姐": "sister",
-    "哥哥": "brother"
-        "brother", "弟弟": "brother", "儿子": "son", "女儿": "daughter", "妻子": "wife", "老婆": "wife", "太太": "wife",
+    "哥哥": "brother", "弟弟": "brother", "儿子": "son", "女儿": "daughter", "妻子": "wife", "老婆": "wife", "太太": "wife",
     "丈夫": "husband", "老公": "husband", "男朋友": "boyfriend", "女朋友": "girlfriend", "男友": "boyfriend",
     "女友": "girlfriend", "爷爷": "grandfather", "外公": "grandfather", "奶奶": "grandmother", "外婆": "grandmother",
     "室友": "roommate", "邻居": "neighbour", "同事": "colleague", "老板": "boss", "经理": "manager", "上司": "manager",
+    "领导": "boss", "主管": "supervisor", "上级": "boss", "对象": "partner", "伴侣": "partner",
     "老师": "teacher", "医生": "doctor", "牙医": "dentist", "孩子": "child", "朋友": "friend", "狗": "dog", "猫": "cat",
 }  # fmt: skip
 _FAVOURITES = {
     "食物": "food", "美食": "food", "颜色": "colour", "电影": "film", "书": "book", "歌": "song", "歌手": "singer",
-    "运动": "sport"
-        "sport", "音乐": "music", "城市": "city", "动物": "animal", "季节": "season", "水果": "fruit", "饮料": "drink",
+    "运动": "sport", "音乐": "music", "城市": "city", "动物": "animal", "季节": "season", "水果": "fruit", "饮料": "drink",
     "游戏": "game", "作家": "writer", "菜": "dish",
 }  # fmt: skip
 _ANY_KIN = "|".join(sorted(_KIN, key=len, reverse=True))
@@ -99,7 +98,9 @@ _RULES: tuple[_Rule, ...] = (
     ),
     *_rule(
         "lives in",
-        rf"(?:从[^，,。]{{2,12}}?)?(?:搬家?|移居|移民)(?:到|去|回|来)了?{_PLACE}(?:居?住|生活)?{_END}",
+        rf"(?:从[^，,。]{{2,12}}?)?(?:搬家?|移居|移民|落户)(?:到|去|回|来)了?{_PLACE}(?:居?住|生活)?{_END}",
+        rf"(?:去|到|来)了?{_PLACE}(?:定居|安家|落户)",
+        rf"在{_PLACE}(?:安家|落户|(?:买|租)了?(?:一?[套间个])?(?:房|公寓))",
         event=True,
     ),
     *_rule(
@@ -121,10 +122,17 @@ _RULES: tuple[_Rule, ...] = (
         rf"(?:就职于|任职于){_PLACE}{_END}",
         rf"是{_PLACE}的(?:员工|职员|雇员)",
     ),
-    *_rule("works at", rf"(?:加入|入职|跳槽到|跳槽去)了?{_PLACE}{_END}", rf"去了?{_PLACE}(?:工作|上班)", event=True),
-    *_rule("works as", rf"是(?=一?[名位]){_JOB}", rf"的?(?:职业|工作)是{_JOB}", rf"担任{_JOB}"),
+    *_rule(
+        "works at",
+        rf"(?:从[^，,。]{{2,12}}?)?(?:加入|入职|跳槽到|跳槽去|跳到)了?{_PLACE}{_END}",
+        rf"(?:去(?!年)|到|来|进)了?{_PLACE}(?:工作|上班)",
+        event=True,
+    ),
+    *_rule("works as", rf"是(?=一?[名位]){_JOB}", rf"的?(?:职业|工作|职务)是{_JOB}", rf"担任{_JOB}"),
     *_rule("works as", rf"(?:不再|(?:已经)?不)[做当是]{_TRADE}", ends=True, event=True),
     *_rule("works as", rf"(?:是|做了?|当(?![上了过])){_TRADE}"),
+    *_rule("works as", rf"(?:转行|改行)(?:去|来)?(?:做了?|当了?|成为){_TRADE}", event=True),
+    *_rule("has manager", rf"(?:归|[向对](?=[^，,。]*汇报))(?!{_ANY_KIN}|大家|公司)(?P<object>{_NAME}?)(?:管|汇报)"),
     *_rule("works as", rf"(?:当上|成为|当了|升为|升职为)了?{_JOB}", event=True),
     *_rule(
         "is named",
@@ -135,7 +143,7 @@ _RULES: tuple[_Rule, ...] = (
     *_rule("was born on", r"的?生日是(?P<object>[\d一二三四五六七八九十年月]+[日号])"),
     *_rule("was born in", rf"(?:出生在|出生于|生于){_PLACE}{_END}"),
     *_rule("comes from", rf"来自{_PLACE}{_END}", rf"是(?P<object>[{_H}]{{2,4}})人(?=[，,。！!；;\s]|\Z)"),
-    *_rule("is dating", rf"{_WITH}(?:谈恋爱|交往|在一起)"),
+    *_rule("is dating", rf"(?:在|开始)?{_WITH}(?:开始)?(?:谈恋爱|交往|在一起|处对象)"),
     *_rule("is dating", rf"{_WITH}分手", ends=True, event=True),
     *_rule("is married to", rf"{_WITH}结婚", rf"(?:嫁给|娶)了(?P<object>{_NAME})(?=[，,。！!；;\s]|\Z)", event=True),
     *_rule("is married to", rf"{_WITH}离婚", r"(?P<object>)离婚了", ends=True, event=True),
@@ -163,11 +171,11 @@ _RULES: tuple[_Rule, ...] = (
     *_rule(
         "drives",
         r"(?:的车是|开的是|开的车是)(?P<object>[^，,。！!；;]{2,12}?)(?=[，,。！!；;]|\Z)",
-        r"买了一[辆台部](?P<object>[^，,。！!；;自电]{2,12}?)(?=[，,。！!；;]|\Z)",
+        r"(?:(?:换|提)了一?辆|买了(?:辆|一[辆台部]))(?P<object>[^，,。！!；;自电]{2,12}?)(?=[，,。！!；;]|\Z)",
         r"开着?(?:一辆)?(?P<object>[^，,。！!；;始心会店]{0,6}(?:车|沃尔沃|丰田|本田|大众|宝马|奔驰|奥迪|特斯拉"
         r"|比亚迪|福特|菲亚特|日产|别克|马自达|起亚|保时捷)[^，,。！!；;]{0,4}?)(?=[，,。！!；;]|上班|\Z)",
     ),
-    *_rule("has favourite food", rf"最(?:喜欢|爱)吃(?:的是)?{_THING}"),
+    *_rule("has favourite food", rf"最(?:喜欢|爱)吃(?:的?就?是)?{_THING}"),
     *_rule("plans to", r"(?:打算|计划)(?P<object>[^，,。！!；;？?]{2,20})", single=False),
     *_rule("has phone number", r"的(?:电话|手机)(?:号码?)?是(?P<object>[\d -]{6,})"),
     *_rule("has email", r"的(?:邮箱|电子邮件)(?:地址)?是(?P<object>[\w.+-]+@[\w.-]+\w)"),

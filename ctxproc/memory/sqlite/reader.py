@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ctxproc.document import Document
 from ctxproc.errors import UsageError
-from ctxproc.memory.base import Change, Changed, Filed, Model, Owner, Passage, Shelf, State, Store
+from ctxproc.memory.base import (
+    Change,
+    Changed,
+    ChangedPassages,
+    Filed,
+    Kind,
+    Model,
+    Owner,
+    Passage,
+    Shelf,
+    State,
+    Store,
+)
 from ctxproc.memory.sqlite import documents, log, rows, shelves
 from ctxproc.memory.sqlite.check import check
 from ctxproc.memory.sqlite.connections import Connections
-from ctxproc.memory.sqlite.delta import changed
+from ctxproc.memory.sqlite.delta import changed, changed_passages
 from ctxproc.memory.sqlite.integrity import DamagedError, added
 from ctxproc.memory.sqlite.shelves import SHELVES
 
@@ -130,6 +142,12 @@ class Reader(Store):
     def changed_texts(self, owner: Owner, shelf: Shelf, since: int = 0) -> Changed:
         """What an index of the texts lacks that has seen generation ``since``."""
         return changed(self._file, owner, shelf, min(since, MOST), "passages")
+
+    def changed_passages(
+        self, owner: Owner, shelf: Shelf, since: int = 0, kinds: Collection[Kind] | None = None
+    ) -> ChangedPassages:
+        """What one lacks who has seen generation ``since``, in one reading; of ``added``, only these kinds."""
+        return changed_passages(self._file, owner, shelf, min(since, MOST), kinds)
 
     def changed_vectors(self, owner: Owner, shelf: Shelf, since: int = 0) -> Changed:
         """What an index of the vectors lacks that has seen generation ``since``."""
