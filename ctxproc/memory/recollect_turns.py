@@ -13,15 +13,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ctxproc.memory.base import Ids, Owner, Passage, Store
+from ctxproc.memory.base import Ids, Kind, Owner, Passage, Store
 from ctxproc.memory.lexical import LexicalIndex
 from ctxproc.memory.recollect_words import stemmed
 
-SAID = frozenset({"turn", "note"})
+SAID: frozenset[Kind] = frozenset({"turn", "note"})
 """Kinds that are recalled because they are relevant; facts and the portrait have parts of their own."""
-
-AT_ONCE = 4096
-"""Passages that are read together."""
 
 _ONLY_ASKS = re.compile(r"[^.!。！]*[?？]\W*\Z")
 
@@ -104,17 +101,21 @@ class Turns:
 
     def _follow(self) -> None:
         """Take in what changed."""
-        changed = self._store.changed_texts(self._owner, "memory", self._generation)
-        if len(changed.removed):
-            self.words.remove(changed.removed)
-            self.rows = self.rows.taken(~np.isin(self.rows.ids, changed.removed))
-            gone = set(changed.removed.tolist())
-            self.portraits = [one for one in self.portraits if one not in gone]
-        added = [one for ids, _ in changed.added for one in ids.tolist()]
-        for start in range(0, len(added), AT_ONCE):
-            self._add(self._store.passages(self._owner, "memory", added[start : start + AT_ONCE]))
+        changed = self._store.changed_passages(self._owner, "memory", self._generation, (*SAID, "portrait"))
+        self._remove(changed.removed)
+        for some in changed.added:
+            self._remove(np.array([one.id for one in some], np.int64))  # of a call that was cut short by an error
+            self._add(some)
         self.answers = self._answers()
         self._generation = changed.generation
+
+    def _remove(self, ids: Ids) -> None:
+        gone = np.isin(self.rows.ids, ids)
+        if gone.any():
+            self.words.remove(self.rows.ids[gone])
+            self.rows = self.rows.taken(~gone)
+        if self.portraits:
+            self.portraits = [one for one in self.portraits if one not in set(ids.tolist())]
 
     def _add(self, passages: Sequence[Passage]) -> None:
         self.portraits += [one.id for one in passages if one.note.kind == "portrait"]
