@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -235,6 +236,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, __file__, str(folder / "me.ctxproc")],
             stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=environment,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where a shell began this
         )  # fmt: skip
         os.close(theirs)
         self.heard = ""

@@ -17,6 +17,8 @@ from ctxproc.config import LimitSettings, Settings, resolve
 from ctxproc.errors import CtxprocError, LimitError, SourceError
 from ctxproc.llm.base import Generation
 from ctxproc.llm.scripted import ScriptedLLM, WordTokenizer
+from ctxproc.memory.base import Note
+from ctxproc.memory.extract.concepts import concepts
 from ctxproc.memory.intake import add
 
 TOKENS = 13
@@ -137,6 +139,21 @@ def test_a_run_above_a_limit_ends_with_what_it_has(tmp_path: Path, name: str) ->
         assert spent <= value and answer.usage.calls == len(made)
 
 
+def test_a_graph_above_its_limit_of_concepts_is_refused(tmp_path: Path) -> None:
+    notes = ["Anna met Boris in Lyon.", "Boris keeps the ferry.", "The lamp of Clara burns."]
+    needed = len({one.stem for note in notes for one in concepts(note)})
+    assert needed > 5
+    for value in (needed - 1, needed):
+        settings = resolve(sets=["retrieval.search=[graph]", f"limits.nodes={value}"])[0]
+        with Memory(tmp_path / f"{value}.ctxproc", "ann", settings=settings) as memory:
+            memory.remember_all([Note(note) for note in notes])
+            if value == needed:
+                assert str(memory.recall("Who met Anna?")[0]) == notes[0]
+                continue
+            with pytest.raises(LimitError, match=rf"more than {value} concepts; raise limits\.nodes"):
+                memory.recall("Who met Anna?")
+
+
 def test_no_limit_is_without_a_test() -> None:
-    tested = {row[0] for row in SOURCES} | {"memories", "calls", "run_tokens"} | KEPT
+    tested = {row[0] for row in SOURCES} | {"memories", "calls", "run_tokens", "nodes"} | KEPT
     assert tested == set(LimitSettings.model_fields)

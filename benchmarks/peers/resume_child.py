@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,7 +53,8 @@ def opened(path: Path, embedder: str, say: Say = lambda what, number: None) -> M
 
 
 def main(store: str, folder: str, embedder: str, log: str) -> int:
-    """Add the folder; 130 where it was interrupted."""
+    """Add the folder; 130 where it was interrupted, which it can be also where a shell began this in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(log, "a", encoding="utf-8", buffering=1) as file:
         try:
             with opened(Path(store), embedder, lambda what, number: file.write(f"{what} {number}\n")) as memory:
