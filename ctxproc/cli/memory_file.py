@@ -82,9 +82,9 @@ def told(receipt: Receipt) -> Iterator[str]:
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @memory_options
 def export(target: Path, **options: object) -> None:
-    """Write everything about the user into a new FILE of JSON lines: notes, turns of chats, facts, summaries, the portrait.
+    """Write everything about the user into a new FILE of JSON lines.
 
-    Documents are left out: they can be added again.
+    That is notes, turns of chats, facts, summaries, the portrait, and the texts of documents.
     """
     with opened(options) as notes:
         click.echo(f"{notes.export(target):,} notes written")

@@ -89,8 +89,10 @@ def to_line(note: Note, number: int = 0) -> str:
     return json.dumps(values, ensure_ascii=False) + "\n"
 
 
-def write(path: Path, notes: Iterable[Note | Passage]) -> int:
+def write(path: Path, notes: Iterable[Note | Passage], more: Iterable[str] = ()) -> int:
     """Write a file of notes, readable by its owner only, whole or not at all; how many. Those of passages have numbers.
+
+    ``more`` are lines that follow the notes.
 
     Raises:
         UsageError: the file is there already, or cannot be written.
@@ -104,6 +106,7 @@ def write(path: Path, notes: Iterable[Note | Passage]) -> int:
             for note in notes:
                 file.write(to_line(note.note, note.id) if isinstance(note, Passage) else to_line(note))
                 number += 1
+            file.writelines(more)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot write {shown(path)}: {reason}; name another file") from error
@@ -165,6 +168,8 @@ def _notes(lines: Iterator[str], name: str) -> Iterator[tuple[int, Note]]:
         if len(line) > LONGEST_LINE:
             raise UsageError(f"{where}: is longer than {LONGEST_LINE:,} characters")
         values = _object(line, where)
+        if number > 1 and "document" in values:
+            continue
         if number > 1:
             yield _note(values, where)
         elif values.get("ctxproc") != "memory":

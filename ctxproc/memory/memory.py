@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from ctxproc.errors import UsageError
-from ctxproc.memory import exchange
+from ctxproc.memory import exchange, exchange_documents
 from ctxproc.memory.bank_cascade import dependents
 from ctxproc.memory.base import Action, Change, Kind, Matrix, Model, Note, Owner, Passage, Value, now
 from ctxproc.memory.erase import Receipt, erase, matching
@@ -262,22 +262,26 @@ class Memory:
     def export(self, path: str | Path) -> int:
         """Write everything about the owner into a new file of JSON lines (see `ctxproc.memory.exchange`); how many notes.
 
-        That is notes, turns of chats, facts, summaries and the portrait. Documents are left out: they can be added again.
+        That is notes, turns of chats, facts, summaries, the portrait, and the texts of the documents.
 
         Raises:
             UsageError: the file is there already, or cannot be written.
         """
-        return exchange.write(Path(path), self.store.passages(self.owner, "memory"))
+        documents = exchange_documents.lines(self.store, self.owner)
+        return exchange.write(Path(path), self.store.passages(self.owner, "memory"), documents)
 
     def import_(self, path: str | Path) -> list[int]:
         """Remember the notes of a file that `export` wrote; their numbers. See `exchange_links.bring_in`.
 
-        A note that is there already, the same in everything, is left out.
+        A note that is there already, the same in everything, is left out, and so is a document. Of documents, see
+        `exchange_documents.take_in`.
 
         Raises:
-            UsageError: the file cannot be read, or a line of it is malformed; names the line. Nothing was remembered.
+            UsageError: the file cannot be read, or a line of it is malformed; names the line. No note was remembered.
         """
-        return bring_in(self, exchange.numbered(Path(path)))
+        numbered = exchange.numbered(Path(path))
+        exchange_documents.take_in(self, Path(path))
+        return bring_in(self, numbered)
 
     def reembed(self) -> None:
         """Move to the embedding model of the settings; see `Stored.reembed`."""
