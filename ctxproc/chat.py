@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from ctxproc.memory.memory import Memory
     from ctxproc.prompt import Prompt
     from ctxproc.sources import Source
-
-Tell = Callable[[str], None]
+    from ctxproc.stream import Tell
 
 
 class Chat:

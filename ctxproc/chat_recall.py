@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -13,13 +13,11 @@ from ctxproc.memory.item import Item
 if TYPE_CHECKING:
     from ctxproc.config import Settings
     from ctxproc.llm.base import LLM
-    from ctxproc.memory.base import Passage
     from ctxproc.memory.memory import Memory
+    from ctxproc.memory.recollect_fill import Count, Faded
     from ctxproc.sources import Source, Sources
 
 Part = Literal["portrait", "document", "relevant", "fact", "recent"]
-Count = Callable[[str], int]
-Faded = Callable[["Passage", datetime], bool]
 
 SHARE = 3
 """Documents have at most one part in so many of the budget."""

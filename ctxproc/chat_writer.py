@@ -23,8 +23,7 @@ from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling, finished
 from ctxproc.llm.wrapper import Wrapper
 from ctxproc.memory.item import Item
 from ctxproc.prompt import Prompt, Segment
-
-Tell = Callable[[str], None]
+from ctxproc.stream import Tell
 
 INSTRUCTIONS = (
     "You talk with one person whom you have known for some time. Below stands what you remember, each line with its day or "

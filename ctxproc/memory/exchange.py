@@ -36,6 +36,9 @@ LONGEST_TEXT = 1_000_000
 MOST_NAMES = 256
 """Names in the metadata of a note."""
 
+DOCUMENT = "document"
+"""What a line has that is no note but of a document."""
+
 KINDS = frozenset(get_args(Kind)) - {"chunk"}
 FIELDS = {"number": int, "text": str, "kind": str, "time": str, "speaker": str, "source": str, "metadata": dict}
 
@@ -140,14 +143,23 @@ def read(path: Path) -> list[Note]:
 
 
 def numbered(path: Path) -> list[tuple[int, Note]]:
-    """The notes of a file, each with its number there; 0 where it has none.
+    """The notes of a file, each with its number there; 0 where it has none. Lines of documents are left out.
 
     Raises:
         UsageError: it cannot be read, or a line is not as `write` writes it; names the line.
     """
+    return [_note(values, where) for where, values in objects(path) if DOCUMENT not in values]
+
+
+def objects(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The lines of a file after the first, each with the words that name it.
+
+    Raises:
+        UsageError: as of `numbered`.
+    """
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
-            return list(_notes(_lines(file), shown(path)))
+            yield from _objects(_lines(file), shown(path))
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageError(
@@ -161,17 +173,15 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
-def _notes(lines: Iterator[str], name: str) -> Iterator[tuple[int, Note]]:
-    """The notes after the first line, with their numbers."""
+def _objects(lines: Iterator[str], name: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The lines after the first, which must be the header."""
     for number, line in enumerate(lines, 1):
         where = f"{name}, line {number}"
         if len(line) > LONGEST_LINE:
             raise UsageError(f"{where}: is longer than {LONGEST_LINE:,} characters")
         values = _object(line, where)
-        if number > 1 and "document" in values:
-            continue
         if number > 1:
-            yield _note(values, where)
+            yield where, values
         elif values.get("ctxproc") != "memory":
             raise UsageError(f"{name} is no export of a memory: its first line is not {json.dumps(HEADER)}")
         elif values.get("version") != VERSION:

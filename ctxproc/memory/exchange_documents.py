@@ -10,13 +10,15 @@ lines as it needs. Pages are not exported, and the way back to bytes only where 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, get_args
 
 from ctxproc.chunk import Chunk
 from ctxproc.document import Document
 from ctxproc.errors import CtxprocError, UsageError
+from ctxproc.formats.base import Format
 from ctxproc.memory import exchange
 from ctxproc.memory.base import Filing, Owner, Store
 from ctxproc.memory.library import CHUNKING
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 AT_ONCE = 1 << 20
 """Characters of a line's text."""
 
-FORMATS = ("text", "html", "pdf", "docx", "epub")
+DIGEST = re.compile("[0-9a-f]{64}")
+FORMATS: dict[str, Format] = {name: name for name in get_args(Format)}
+MOST_TOKENS = 1 << 31
 OTHERWISE = "imported"
 """How a library is split in which documents that were split in several ways stand: it is split anew when one is added."""
 
@@ -72,38 +76,48 @@ def take_in(memory: Memory, path: Path) -> int:
 
 def _filings(path: Path) -> Iterator[tuple[Filing, str]]:
     """The documents of a file, and how each was split."""
-    head: dict[str, Any] = {}
-    texts: list[str] = []
-    with path.open(encoding="utf-8", newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            values = json.loads(line) if '"document"' in line[:20] else {}
-            where = f"{exchange.shown(path)}, line {number}"
-            if "chunks" in values:
-                if head:
-                    yield _filing(head, "".join(texts))
-                head, texts = {**values, "where": where}, []
-            elif "text" in values:
-                if values["document"] != head.get("document") or not isinstance(values["text"], str):
-                    raise UsageError(f"{where}: text that belongs to no document before it")
-                texts.append(values["text"])
-    if head:
-        yield _filing(head, "".join(texts))
+    head: Mapping[str, object] | None = None
+    begun, texts = "", list[str]()
+    for where, values in exchange.objects(path):
+        if "chunks" in values and exchange.DOCUMENT in values:
+            if head is not None:
+                yield _filing(head, "".join(texts), begun)
+            head, begun, texts = values, where, []
+        elif exchange.DOCUMENT in values:
+            text = values.get("text")
+            if head is None or values[exchange.DOCUMENT] != head[exchange.DOCUMENT] or not isinstance(text, str):
+                raise UsageError(f"{where}: belongs to no document before it, or has no text")
+            texts.append(text)
+    if head is not None:
+        yield _filing(head, "".join(texts), begun)
 
 
-def _filing(head: Mapping[str, Any], text: str) -> tuple[Filing, str]:
+def _filing(head: Mapping[str, object], text: str, where: str) -> tuple[Filing, str]:
     """A document of its first line and its text."""
-    where = head["where"]
-    names = [head.get(name) for name in ("document", "sha256", "format", "chunking")]
-    if not all(isinstance(name, str) for name in names) or names[2] not in FORMATS or not names[0]:
+    source, sha256, form, chunking = (str(head.get(name, "")) for name in ("document", "sha256", "format", "chunking"))
+    if not source.strip() or not DIGEST.fullmatch(sha256) or form not in FORMATS or not _storable(source + chunking):
         raise UsageError(f"{where}: a document has a source, sha256, format and chunking")
-    source, sha256, form, chunking = map(str, names)
     try:
         plain = Document.from_text(text, source)
-        document = plain if (plain.sha256, form) == (sha256, "text") else Document(text, source, sha256, form)  # type: ignore[arg-type]
-        bounds = [(int(start), int(end), int(tokens)) for start, end, tokens in head["chunks"]]
-    except (CtxprocError, TypeError, ValueError) as error:
+    except CtxprocError as error:
         raise UsageError(f"{where}: {error}") from None
-    if any(not 0 <= start < end <= len(text) or tokens < 0 for start, end, tokens in bounds):
-        raise UsageError(f"{where}: a chunk is no part of the text")
-    chunks = [Chunk(document, start, end, tokens, index) for index, (start, end, tokens) in enumerate(bounds)]
+    document = plain if (plain.sha256, form) == (sha256, "text") else Document(text, source, sha256, FORMATS[form])
+    chunks = []
+    for index, (start, end, tokens) in enumerate(_bounds(head["chunks"], where)):
+        if not 0 <= start < end <= len(text) or not 0 <= tokens <= MOST_TOKENS:
+            raise UsageError(f"{where}: a chunk is no part of the text")
+        chunks.append(Chunk(document, start, end, tokens, index))
     return Filing(document, chunks), chunking
+
+
+def _bounds(value: object, where: str) -> list[list[int]]:
+    """What a line says of chunks, if it is three whole numbers for each."""
+    rows: list[list[int]] = value if isinstance(value, list) else [[]]
+    for row in rows:
+        if not isinstance(row, list) or len(row) != 3 or any(type(number) is not int for number in row):
+            raise UsageError(f"{where}: a chunk is its first character, the one after the last, and its tokens")
+    return rows
+
+
+def _storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

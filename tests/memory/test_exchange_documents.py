@@ -52,10 +52,12 @@ def test_documents_come_back_with_their_chunks_and_twice_is_once(
     old, path = library(tmp_path), tmp_path / "ann.jsonl"
     assert old.export(path) == 1
     with Memory(tmp_path / "new.ctxproc", "ben", settings=SETTINGS) as new:
+        generations = []
         for remembered in (1, 0):
             assert len(new.import_(path)) == remembered
+            generations.append(new.store.state(new.owner, "library").generation)
             assert held(new) == held(old) and len(held(new)) == 4
-        assert new.library.is_split_by(WordTokenizer(), 12, 0)
+        assert generations == [4, 4] and new.library.is_split_by(WordTokenizer(), 12, 0)
         assert [str(item) for item in new.library.search("keeper lamp", 1)] == [
             str(old.library.search("keeper lamp", 1)[0])
         ]
@@ -64,6 +66,27 @@ def test_documents_come_back_with_their_chunks_and_twice_is_once(
         new.export(tmp_path / "again.jsonl")
     documents = [line for line in path.read_text().splitlines() if line.startswith('{"document"')]
     assert documents == [line for line in (tmp_path / "again.jsonl").read_text().splitlines() if line in documents]
+
+
+def test_the_order_of_the_names_in_a_line_means_nothing(tmp_path: Path) -> None:
+    old, path = library(tmp_path), tmp_path / "ann.jsonl"
+    old.export(path)
+    turned = [json.dumps(dict(reversed(json.loads(line).items()))) for line in path.read_text().splitlines()]
+    path.write_text("\n".join(turned) + "\n")
+    with Memory(tmp_path / "new.ctxproc", "ben", settings=SETTINGS) as new:
+        assert len(new.import_(path)) == 1 and held(new) == held(old)
+
+
+def test_text_without_its_document_is_refused(tmp_path: Path) -> None:
+    old, path = library(tmp_path), tmp_path / "ann.jsonl"
+    old.export(path)
+    rows = path.read_text().splitlines()
+    for lines in (rows[:2] + rows[3:4], [*rows[:3], json.dumps({"document": json.loads(rows[2])["document"]})]):
+        path.write_text("\n".join(lines) + "\n")
+        with Memory(tmp_path / "new.ctxproc", "ben", settings=SETTINGS) as new:
+            with pytest.raises(UsageError, match="belongs to no document before it, or has no text"):
+                new.import_(path)
+            assert new.store.filed(new.owner) == []
 
 
 def test_a_library_that_was_split_otherwise_is_split_anew_by_the_next_addition(tmp_path: Path) -> None:
@@ -88,8 +111,13 @@ def test_a_library_that_was_split_otherwise_is_split_anew_by_the_next_addition(t
     [
         ({"chunks": [[0, 10**6, 3]]}, "a chunk is no part of the text"),
         ({"chunks": [[5, 5, 0]]}, "a chunk is no part of the text"),
-        ({"chunks": [["x", 2, 3]]}, "line 3"),
-        ({"chunks": [[1, 2]]}, "line 3"),
+        ({"chunks": [[0, 3, 1 << 70]]}, "a chunk is no part of the text"),
+        ({"chunks": [["x", 2, 3]]}, "line 3: a chunk is its first character"),
+        ({"chunks": [[1, 2]]}, "line 3: a chunk is its first character"),
+        ({"chunks": [[0, 2.0, 1]]}, "line 3: a chunk is its first character"),
+        ({"chunks": 7}, "line 3: a chunk is its first character"),
+        ({"chunking": "\ud800"}, "a document has a source, sha256, format and chunking"),
+        ({"sha256": "\ud800"}, "a document has a source, sha256, format and chunking"),
         ({"format": "exe"}, "a document has a source, sha256, format and chunking"),
         ({"sha256": 3}, "a document has a source, sha256, format and chunking"),
         ({"document": ""}, "line"),
