@@ -249,7 +249,17 @@ class Terminal:
             if select.select([self.fd], [], [], 1)[0]:
                 self.heard += os.read(self.fd, 4096).decode()
         before, _, self.heard = self.heard.partition(text)
+        if text.endswith(("> ", "]: ")):
+            self._ready()
         return before
+
+    def _ready(self) -> None:
+        """Wait until keys are read one by one: what is typed between a prompt and that may be lost."""
+        import termios
+
+        end = time.monotonic() + 5
+        while termios.tcgetattr(self.fd)[3] & termios.ICANON and time.monotonic() < end:
+            time.sleep(0.01)
 
     def type(self, text: str) -> None:
         os.write(self.fd, text.encode())
