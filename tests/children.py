@@ -35,7 +35,9 @@ def ended(child: int) -> int:
 
 def run_as_program(file: str, what: str, folder: Path) -> None:
     """Run a test file as a program, on the package that is tested here; fails where it fails."""
-    there = os.pathsep.join([str(Path(ctxproc.__file__).parents[1]), str(Path(__file__).parent)])
+    there = os.pathsep.join(
+        [str(Path(ctxproc.__file__).parents[1]), str(Path(__file__).parent), os.environ["PYTHONPATH"]]
+    )
     result = subprocess.run(
         [sys.executable, file, what, str(folder)],
         capture_output=True,

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import os
+import runpy
+import shutil
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+OFFLINE = ROOT / "tests" / "offline"
+TRIED = Path(tempfile.mkdtemp(prefix="ctxproc-tests-")) / "connections"
 sys.path += [str(ROOT), str(ROOT / "benchmarks")]  # last: the installed ctxproc comes first
+
+os.environ["CTXPROC_TEST_CONNECTIONS"] = str(TRIED)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(OFFLINE), os.environ.get("PYTHONPATH"))))  # for children
+runpy.run_path(str(OFFLINE / "sitecustomize.py"))  # for this process
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A connection that some process tried to make, and perhaps kept silent about, fails the whole run."""
+    tried = TRIED.read_text(encoding="utf-8") if TRIED.exists() else ""
+    shutil.rmtree(TRIED.parent)
+    if tried:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        sys.stderr.write(f"\nconnections beyond this machine were tried:\n{tried}")
 
 
 @pytest.fixture(autouse=True)

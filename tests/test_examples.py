@@ -27,7 +27,10 @@ def run(name: str, *arguments: str, stdin: str = "") -> str:
         text=True,
         input=stdin,
         timeout=300,
-        env={**os.environ, "PYTHONPATH": str(Path(ctxproc.__file__).parents[1])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(Path(ctxproc.__file__).parents[1]), os.environ["PYTHONPATH"]]),
+        },
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -248,7 +248,7 @@ for i in range(int(sys.argv[3])):
 
 def started(folder: Path, cache: Path, rounds: int) -> subprocess.Popen[str]:
     root = Path(__file__).parents[1]
-    path = os.pathsep.join([str(root), str(root / "tests")])
+    path = os.pathsep.join([str(root), str(root / "tests"), os.environ["PYTHONPATH"]])
     return subprocess.Popen(
         [sys.executable, "-c", PROCESS, str(folder), str(cache), str(rounds)],
         stdout=subprocess.PIPE,
