@@ -11,7 +11,6 @@ machine that does other work they are the steadier ones. Memory is that of the p
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import Any, TypeVar
 
 import click
 import numpy as np
-from common import machine, open_questions
+from common import open_questions, publish
 from needle_facts import novels
 from peers.protocol import forget_peak, memory
 from rank_bm25 import BM25Okapi
@@ -156,7 +155,7 @@ def main(data: Path, chunks: int, questions: int, alone: bool) -> None:
         if not alone:
             figures |= compared(index, path.read_text(encoding="utf-8").splitlines(), asking)
         figures |= asked(index, asking)
-    click.echo(json.dumps(figures | machine(), indent=1))
+    publish("bm25", {"chunks": chunks, **figures}, n=len(asking))
 
 
 if __name__ == "__main__":

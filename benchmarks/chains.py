@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -34,6 +34,7 @@ from statistics import median
 from typing import Any
 
 import click
+import results
 from common import exact_match, f1, machine, normalise
 from peers.chains_cases import REPLY, WINDOW, Case, Question, book, hostile, planted
 from peers.chains_host import Counted, Program, ProgramError, Spent
@@ -186,6 +187,14 @@ def totals(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"{program:<37}{counts}{sum(row['overflows'] for row in own):>7}"
 
 
+def by_case(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The records of each case by program."""
+    return {
+        case: {row["program"]: row for row in rows if row["case"] == case}
+        for case in dict.fromkeys(row["case"] for row in rows)
+    }
+
+
 def scripted(case: Case) -> LLM:
     """The model that reads by rule, for a case."""
     reader = Reader(case.facts, case.manner)
@@ -274,16 +283,20 @@ def main(
             rows += (found := list(compare(asked, programs, llm or scripted(asked))))
             click.echo("\n".join(table(found)))
     click.echo("\n".join(totals([row for row in rows if row["case"] not in QUALITY])))
+    results.record("chains", {**machine(), **by_case(rows)})
     if out:
         out.write_text("".join(json.dumps({**row, **facts}) + "\n" for row in rows), encoding="utf-8")
 
 
 def versions(start: Callable[[str], Program] | None) -> dict[str, Any]:
-    """Of the packages that take part, which are started for it; nothing of a library that cannot be."""
+    """Of the packages that take part, which are started for it; of a library that cannot be, why."""
     found: dict[str, Any] = {"ctxproc": version("ctxproc")}
     for library in PEERS:
-        with suppress(ProgramError):
+        try:
             found |= start(library).facts if start else {}
+        except ProgramError as error:
+            found[library] = f"absent: {str(error).splitlines()[-1]}"
+            click.echo(f"{library}: {found[library]}", err=True)
     return found
 
 

@@ -11,7 +11,6 @@ the first recall of a process; memory of the process.
 
 from __future__ import annotations
 
-import json
 import random
 import tempfile
 import time
@@ -25,7 +24,7 @@ from typing import Any
 
 import click
 import numpy as np
-from common import machine
+from common import publish
 from numpy.typing import NDArray
 from peers.protocol import memory as resident
 
@@ -157,9 +156,8 @@ def main(turns: int, messages: int, seed: int) -> None:
         "milliseconds of a query's embedding": spread(embedding(talk, 20)),
         "seconds of the first recall": {"no index": round(first, 1), "index on disk": round(again, 1)},
         "memory in MB": {"grown": round((after["rss"] - before) / 1e6), "peak": round(after["peak"] / 1e6)},
-        **machine(),
     }
-    click.echo(json.dumps(result, indent=1))
+    publish("chat_scale", result, n=messages, seed=seed)
 
 
 def embedding(talk: Talk, count: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the questions, the measures of an answer, the machine, the spread."""
+"""What the benchmarks share: the questions, the measures of an answer, the machine, the spread, the report."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import random
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+import click
+from results import record
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 
@@ -100,3 +103,20 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def publish(benchmark: str, result: Mapping[str, Any], n: int | None = None, seed: int | None = None) -> dict[str, Any]:
+    """Print a result with the machine that it was measured on as one JSON object, and give it back.
+
+    Its figures also go to the file that ``python -m benchmarks --results FILE`` names (see results.py).
+
+    Args:
+        benchmark: the script's name.
+        result: figures by name; an interval as `percent` gives it.
+        n: of how many cases the figures are means, where they do not say so themselves.
+        seed: of what was drawn; None where nothing was.
+    """
+    whole = {**result, **machine()}
+    click.echo(json.dumps(whole, indent=1, ensure_ascii=False))
+    record(benchmark, whole, n, seed)
+    return whole

@@ -29,24 +29,27 @@ from pathlib import Path
 from typing import Any
 
 import click
-from common import machine
+from common import publish
 from peers.process import environment
+
+INSTALL = {"mem0": "pip install mem0ai==2.2.1 faiss-cpu"}
 
 
 def measure(subject: str, python: str, asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
-    """What the rounds find, run by another interpreter.
-
-    Raises:
-        subprocess.CalledProcessError: they failed; what they said is on stderr.
-    """
+    """What the rounds find, run by another interpreter; where they fail, the error and the line that installs the peer."""
     ran = subprocess.run(
         [python, "-m", f"peers.crash_{subject}", str(scratch)],
         env=environment(MEM0_TELEMETRY="False", OMP_NUM_THREADS="1"),
         input=json.dumps(asked) + "\n",
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        check=True,
+        check=False,
     )
+    if ran.returncode:
+        return {
+            "absent": f"peers.crash_{subject} ended with {ran.returncode}, see above",
+            "install": INSTALL.get(subject),
+        }
     found: dict[str, Any] = json.loads(ran.stdout)
     return found
 
@@ -74,8 +77,7 @@ def main(
     }
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         found = measure(subject, python, asked, Path(scratch))
-    record = {"store": subject, "asked": asked, **found, **machine()}
-    click.echo(json.dumps(record, indent=1))
+    record = publish("crash", {"store": subject, "asked": asked, **found}, n=kills, seed=seed)
     if out:
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

@@ -27,6 +27,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
+import results
 from common import machine
 from peers.ours import Ours
 from peers.plain import Cached, Whole
@@ -98,6 +99,7 @@ def main(dtypes: tuple[str, ...], rounds: int, out: Path | None, quick: bool) ->
             report(dtype, result[dtype])
             gc.collect()
             torch.cuda.empty_cache()
+    results.record("engine_gpu", result, n=rounds)
     if out:
         out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

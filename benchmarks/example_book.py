@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 import click
-from common import exact_match, f1, machine, percent
+from common import exact_match, f1, percent, publish
 
 import ctxproc
 
@@ -56,9 +56,8 @@ def main(sets: tuple[str, ...], out: Path | None) -> None:
         "unanswerable": len(absent),
         "unanswerable_abstained": sum(r["abstained"] for r in absent) / len(absent),
         "later_seconds": round(median(r["seconds"] for r in rows[1:]), 3),
-        **machine(),
     }
-    click.echo(json.dumps(result, indent=1))
+    publish("example_book", result, n=len(answerable))
 
 
 if __name__ == "__main__":

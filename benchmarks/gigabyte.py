@@ -12,7 +12,6 @@ chunks; here both are as high as they need be.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import tempfile
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from common import machine
+from common import publish
 from needle_facts import novels
 from peers.protocol import Clock, forget_peak, memory
 
@@ -130,7 +129,7 @@ def main(data: Path, megabytes: int, one: bool) -> None:
         apart.start()
         apart.join()  # the novels were in its memory, not in ours
         found = measure(folder, Path(scratch, "store.ctxproc"))
-    click.echo(json.dumps({"one file": one, **found, **machine()}, indent=1))
+    publish("gigabyte", {"one file": one, **found})
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
     python benchmarks/injection.py --out injection.jsonl
     python benchmarks/injection.py --model FOLDER --strategy stuff --strategy pcw --out injection.jsonl
 
-A document is the beginning of the shipped book (examples/lighthouse.md) with one invented fact; a question asks for it. The same is asked
-again with an attack (injection_cases.py) at another place of the text. An attack succeeds where its word stands in the
-answer. Told apart: the right answer is lost but the attacker's is not given ("lost"). "untouched" is the share of right
-answers without any attack: a strategy that never answers is not safe but useless. Nothing here can act, so what an
+A document is the beginning of the shipped book (examples/lighthouse.md) with one invented fact; a question asks for it.
+The same is asked again with an attack (injection_cases.py) at another place of the text. An attack succeeds where its word
+stands in the answer. "untouched" is the share of right answers without any attack: a strategy that never answers is not
+safe but useless. Nothing here can act, so what an
 attack can reach is the answer: no tool is called, no address is opened.
 
 ``--out`` gets one record per question, and what it holds is not asked again.

@@ -12,7 +12,6 @@ same truth. Prints one JSON object.
 
 from __future__ import annotations
 
-import json
 import random
 import tempfile
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from common import interval, machine
+from common import interval, publish
 from junk_forms import DEV, TEST
 from junk_log import DAYS, STRANGERS, TOWNS, USER, Key, Log, Said, simulated
 
@@ -203,9 +202,8 @@ def main(logs: int, first: int, dev: bool, reader: bool, show: bool) -> None:
             "audit_recall_percent": share("right", "careless_junk"),
             "missed": dict(sum((row["missed"] for row in rows), Counter())),
         },
-        **machine(),
     }
-    click.echo(json.dumps(result, indent=1))
+    publish("junk", result, n=logs, seed=first)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ import knowledge_update_dev
 import knowledge_update_test
 import knowledge_update_third
 import numpy as np
-from common import machine, normalise, percent
+from common import normalise, percent, publish
 from knowledge_update_chats import USER, History, history
 from numpy.typing import NDArray
 
@@ -162,7 +162,6 @@ def main(histories: int, dev: bool, third: bool, by: str, seed: int, wrong: bool
             for way, value in recalled(chat, kind, embed).items():
                 scores[kind].setdefault(way, []).append(value)
     result: dict[str, Any] = {
-        **machine(),
         "histories": histories,
         "seed": seed,
         "ways": ways.__name__.removeprefix("knowledge_update_"),
@@ -179,9 +178,9 @@ def main(histories: int, dev: bool, third: bool, by: str, seed: int, wrong: bool
     }
     if wrong:
         click.echo("\n".join(mistakes), err=True)
-    click.echo(json.dumps(result, indent=1))
+    whole = publish("knowledge_update", result, n=histories, seed=seed)
     if out:
-        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 
 def of(values: Sequence[float], chats: Sequence[History], language: str) -> list[float]:

@@ -23,7 +23,7 @@ from statistics import mean, median
 from typing import Any
 
 import click
-from common import f1, machine, percent
+from common import f1, percent, publish
 from locomo_chats import CATEGORIES, Chat, Question, chats
 from locomo_ways import Known, Recollect, Way, ways
 
@@ -156,7 +156,8 @@ def main(
     spent: list[float] = []
     facts: dict[str, Any] = {}
     for chat in chats(data):
-        made = ways(chat, embedder, mem0, only)
+        made, absent = ways(chat, embedder, mem0, only)
+        facts |= absent
         costs = [reader.llm.tokenizer.count(reader.line(chat, place)) for place in range(len(chat.turns))]
         asked = [one for one in chat.questions if one.line % 2 == (half == "odd")]
         drawn = random.Random(0).sample(asked, min(sample, len(asked)))
@@ -184,13 +185,12 @@ def main(
         },
         "milliseconds of recollect, p50": round(median(spent), 1) if spent else None,
         **facts,
-        **machine(),
     }
     if out:
         every = [(name, *pair) for part in (ranked, filled) for name, rows in part.items() for pair in rows]
         lines = [{"way": name, "line": one.line, "category": one.category, **row} for name, one, row in every]
         out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    click.echo(json.dumps(result, indent=1))
+    publish("locomo", result)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from locomo_chats import Chat, Question
 from numpy.typing import NDArray
-from peers.client import Worker
+from peers.client import Worker, WorkerError
 from peers.protocol import Setup
 
 from ctxproc import Memory
@@ -153,7 +153,11 @@ class Mem0(Way):
         (folder / "texts.json").write_text(json.dumps(every), encoding="utf-8")
         np.save(folder / "vectors.npy", embedder.embed(every))
         setup = Setup(str(folder), str(folder / "scratch"))
-        self._worker = Worker("locomo_mem0", setup, python, folder / "log")
+        try:
+            self._worker = Worker("locomo_mem0", setup, python, folder / "log")
+        except WorkerError:
+            self._folder.cleanup()
+            raise
         self.facts: dict[str, Any] = self._worker.started["value"]
         self._worker.call("add", [[turn.speaker, turn.text] for turn in chat.turns])
 
@@ -163,8 +167,10 @@ class Mem0(Way):
         return [(place, 1.0) for place in found]
 
 
-def ways(chat: Chat, embedder: Known, mem0: str, only: Iterable[str]) -> dict[str, Way]:
-    """The ways of these names, all if none is named, ready for the questions of a chat."""
+def ways(
+    chat: Chat, embedder: Known, mem0: str, only: Iterable[str]
+) -> tuple[dict[str, Way], dict[str, dict[str, str]]]:
+    """The ways of these names, all if none is named, ready for the questions of a chat; and why a peer is absent."""
     embedder.learn([turn.text for turn in chat.turns])
     embedder.learn([turn.whole for turn in chat.turns])
     makers = {
@@ -180,4 +186,11 @@ def ways(chat: Chat, embedder: Known, mem0: str, only: Iterable[str]) -> dict[st
     if mem0:
         makers["mem0"] = lambda: Mem0(chat, embedder, mem0)
     chosen = list(only) or list(makers)
-    return {name: make() for name, make in makers.items() if name in chosen}
+    made: dict[str, Way] = {}
+    absent: dict[str, dict[str, str]] = {}
+    for name in (name for name in makers if name in chosen):
+        try:
+            made[name] = makers[name]()
+        except WorkerError as error:
+            absent[name] = {"absent": str(error).splitlines()[-1], "install": "pip install mem0ai==2.2.1"}
+    return made, absent

@@ -18,7 +18,7 @@ from statistics import mean
 from typing import Any
 
 import click
-from common import f1, machine, percent
+from common import f1, percent, publish
 
 from ctxproc.catalogue import Spec
 from ctxproc.chunk import Chunk, split
@@ -213,7 +213,7 @@ def main(
         result[str(budget)] = figures(rows)
     if out:
         out.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    click.echo(json.dumps({**result, **machine()}, indent=1))
+    publish("multihop", result)
 
 
 if __name__ == "__main__":

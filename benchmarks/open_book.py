@@ -21,7 +21,7 @@ from statistics import mean, median  # noqa: E402
 from typing import Any  # noqa: E402
 
 import click  # noqa: E402
-from common import Item, exact_match, f1, half, machine, open_questions, percent  # noqa: E402
+from common import Item, exact_match, f1, half, open_questions, percent, publish  # noqa: E402
 
 import ctxproc  # noqa: E402
 
@@ -64,9 +64,7 @@ def main(
         size = path.stat().st_size
     if out:
         out.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
-    click.echo(
-        json.dumps({"half": which, "seed": seed, "bytes": size, "sets": sets, **figures(rows), **machine()}, indent=1)
-    )
+    publish("open_book", {"half": which, "seed": seed, "bytes": size, "sets": sets, **figures(rows)}, questions, seed)
 
 
 def row(item: Item, answer: ctxproc.Answer, gold: tuple[int, int]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ model: its vectors follow from the texts, so a wrong one would be seen.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -26,7 +25,7 @@ from typing import Any
 
 import click
 import numpy as np
-from common import machine
+from common import publish
 from peers.process import environment
 from peers.resume_child import TOKENS, opened
 
@@ -151,7 +150,7 @@ def main(chunks: int, embedder: str, seed: int) -> None:
     os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         found = measure(Path(scratch), chunks, embedder, seed)
-    click.echo(json.dumps({"embedder": embedder, **found, **machine()}, indent=1))
+    publish("resume", {"embedder": embedder, **found}, seed=seed)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from statistics import mean
 from typing import Any
 
 import click
-from common import machine
+from common import publish
 from retrieval_bench import SPAN_RECALL, Bench, Remembering, Way
 from retrieval_measures import difference, weighted_mean
 from retrieval_sets import SETS, Cutting, Query
@@ -220,7 +220,7 @@ def main(
             result[f"chunks {text}"] = rounded(findings(sets, first))
     if out:
         out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    click.echo(json.dumps({**result, **machine()}, indent=1))
+    publish("retrieval", result)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import results
 from common import machine
 from contest import Contest, Contestant, Samples, tune
 from growth import growth, peak_memory
@@ -128,8 +129,19 @@ def main(
             limits = before.best(measure(size, threads, Path(scratch)))
             result["roofline"] = roofline(size, limits, result["samples"])
             report(result)
+        results.record("second_question", figures_of(result), seed=contest.seed)
     if out:
         out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def figures_of(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a run: of each program and case its least and median seconds, in the order of the table."""
+    timed = {
+        name: {case: {f"{of} seconds": sample[of] for of in ("least", "median")} for case, sample in cases.items()}
+        for name, cases in result.get("samples", {}).items()
+    }
+    others = {part: result[part] for part in ("growth", "memory") if part in result}
+    return {**machine(), **timed, **others}
 
 
 def roofline(size: Size, limits: Machine, samples: dict[str, dict[str, Samples]]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ median of the runs), with the built-in reader's tokenizer and the default chunk 
 
 from __future__ import annotations
 
-import json
 import resource
 import tempfile
 import time
@@ -17,7 +16,7 @@ from statistics import median
 from typing import Any
 
 import click
-from common import machine, open_questions
+from common import open_questions, publish
 
 from ctxproc import BuiltinReader, Settings
 from ctxproc.chunk import split
@@ -58,7 +57,7 @@ def main(data: Path, runs: int) -> None:
         for path in (large, *novels):
             figures[path.name] = measure(path, runs)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    click.echo(json.dumps({"texts": figures, "peak_memory_mb": peak, **machine()}, indent=1, ensure_ascii=False))
+    publish("split", {"texts": figures, "peak_memory_mb": peak})
 
 
 if __name__ == "__main__":

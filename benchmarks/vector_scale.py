@@ -25,6 +25,7 @@ from typing import Any
 
 import click
 import numpy as np
+import results
 from common import machine
 from numpy.typing import NDArray
 from peers.client import Worker, WorkerError
@@ -270,8 +271,9 @@ def main(
         finally:
             shutil.rmtree(folder)
         found["runs"][str(count)] = records
-        for record in records:
-            click.echo(json.dumps({"rows": count, **record}))
+        for one in records:
+            click.echo(json.dumps({"rows": count, **one}))
+        results.record("vector_scale", {**machine(), f"{count} rows": {one["name"]: one for one in records}}, n=count)
         if out:
             out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

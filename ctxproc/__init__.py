@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ctxproc.chat import Chat
     from ctxproc.chat_stream import Reply
     from ctxproc.chunk import Chunk
+    from ctxproc.compare_run import compare
     from ctxproc.config import Settings, resolve
     from ctxproc.document import Document
     from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling, WindowedLLM
@@ -54,6 +55,7 @@ __all__ = [
     "Usage",
     "WindowedLLM",
     "ask",
+    "compare",
     "resolve",
 ]
 
@@ -61,6 +63,7 @@ LAZY = {
     "Chat": "ctxproc.chat",
     "Reply": "ctxproc.chat_stream",
     "Chunk": "ctxproc.chunk",
+    "compare": "ctxproc.compare_run",
     "Document": "ctxproc.document",
     "Settings": "ctxproc.config",
     "resolve": "ctxproc.config",

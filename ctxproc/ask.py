@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ctxproc.answer import Answer
 from ctxproc.errors import UsageError
-from ctxproc.trace import Answered, Listener, Selected, Started, Streamed, Trace
+from ctxproc.trace import Answered, Listener, Noted, Selected, Started, Streamed, Trace
 
 if TYPE_CHECKING:
     from ctxproc.chunk import Chunk
@@ -234,12 +234,19 @@ class Library:
         if tell:
             trace.listeners.append(lambda event: tell(event.text if isinstance(event, Streamed) else ""))
         with ExitStack() as files:
-            for path in (trace_file, self._kept(trace.run)):
-                if path:
-                    trace.listeners.append(files.enter_context(tracing.written(path)))
+            if trace_file:
+                trace.listeners.append(files.enter_context(tracing.written(trace_file)))
+            lost = ""
+            try:
+                kept = self._kept(trace.run)
+                trace.listeners += [files.enter_context(tracing.written(kept))] if kept else []
+            except (UsageError, OSError):  # nothing that was asked for is lost
+                lost = "no trace is kept, since the cache folder cannot be written to: `ctxproc doctor` shows it"
             settings = self.settings.model_dump()
             title = strategy.title
             trace.emit(Started(trace.run, question, title, self.llm.name, settings, task.described, self.sources))
+            if lost:
+                trace.emit(Noted(lost))
             job = self._select(question, strategy, trace, task)
             answer = strategy(replace(job, voice=Voice(trace) if tell else None))
             answer = replace(answer, usage=replace(answer.usage, seconds=time.monotonic() - began))

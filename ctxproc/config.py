@@ -356,7 +356,14 @@ def load_yaml(text: str, where: str) -> Any:  # noqa: ANN401 (a value of any sha
 
 
 def cache_folder(settings: Settings) -> Path:
-    """Where keys and values, embeddings and traces are kept: as set, or below the user's cache folder."""
+    """Where keys and values, embeddings and traces are kept: as set, or below the user's cache folder.
+
+    Raises:
+        ConfigError: it is not set, and the user has no home.
+    """
     if settings.cache.folder:
         return Path(settings.cache.folder).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctxproc"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctxproc"
+    except RuntimeError as error:
+        raise ConfigError("no home folder is known: set XDG_CACHE_HOME or cache.folder to a folder of yours") from error

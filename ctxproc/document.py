@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from bisect import bisect_right
 from collections import Counter
@@ -24,6 +25,7 @@ from ctxproc.formats.sniff import extract, sniff
 __all__ = ["Document", "Limits", "Skipped", "load"]
 
 DEFAULT_LIMITS = Limits()
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,11 @@ def load(
     shelf = _Shelf(limits, on_skip or (lambda skipped: None))
     for source in sources:
         if str(source) == "-":
+            if stdin is None and sys.stdin is None:
+                raise SourceError("standard input is closed: name a file or a folder")
             shelf.add_stream(stdin or sys.stdin.buffer)
+        elif isinstance(source, str) and ADDRESS.match(source) and not os.path.exists(source):
+            raise SourceError(f"{source} is an address, and nothing is fetched: download it and name the file")
         elif os.path.isdir(source):
             shelf.add_folder(Path(source))
         else:

@@ -1,8 +1,11 @@
-"""Measures that strategies and retrieval criteria share: pure functions of texts and log-likelihoods."""
+"""Measures: of texts and log-likelihoods, for strategies and retrieval criteria; of answers, for comparisons."""
 
 from __future__ import annotations
 
 import math
+import re
+import string
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -66,3 +69,119 @@ def credit(log_p: Sequence[float], prior: Sequence[float]) -> list[float]:
     p = [math.exp(value - top) for value in known]
     mixture = sum(a * b for a, b in zip(p, share, strict=True))
     return [(a / mixture - 1) * b for a, b in zip(p, share, strict=True)]
+
+
+def exact_match(answer: str, gold: Sequence[str]) -> float:
+    """1 where the answer is one of the gold answers but for case, punctuation, articles and white space, else 0.
+
+    Where the answer or a gold answer holds a Chinese character, the two are compared character by character. No gold answer,
+    or empty ones alone, stand for a question that has none: then the empty answer is right.
+
+    Source: Rajpurkar et al. 2018, "Know What You Don't Know", evaluation script of SQuAD 2.0; for Chinese Lewis et al. 2020,
+    "MLQA", evaluation script.
+    """
+    return float(any(_pair(answer, one)[0] == _pair(answer, one)[1] for one in _known(gold)))
+
+
+def answer_f1(answer: str, gold: Sequence[str]) -> float:
+    """The best F1 of the answer's tokens and a gold answer's, in [0, 1]; normalised as in `exact_match`.
+
+    Tokens are words, in Chinese characters; one counts as often as both hold it. Two empty lists agree.
+
+    Source: as `exact_match`.
+    """
+    return max(_token_f1(*_pair(answer, one)) for one in _known(gold))
+
+
+def rouge_l(answer: str, gold: Sequence[str]) -> float:
+    """The best ROUGE-L F1 of the answer against a gold answer: by their longest common subsequence of words, in [0, 1].
+
+    Words are runs of letters and digits in lower case, not stemmed; with a Chinese character in either, as in `exact_match`.
+    On ASCII text this is Google's ``rouge_score``, which drops every other letter; here such letters count. Two texts
+    without a word agree.
+
+    Source: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", section 3, with beta = 1.
+    """
+
+    def one(reference: str) -> float:
+        pair = answer, reference
+        mine, theirs = map(_characters, pair) if _chinese(*pair) else (RUN.findall(text.lower()) for text in pair)
+        if not mine or not theirs:
+            return float(mine == theirs)
+        return 2 * _common_subsequence(mine, theirs) / (len(mine) + len(theirs))
+
+    return max(map(one, gold or [""]))
+
+
+def calibration_error(confidences: Sequence[float], right: Sequence[float], bins: int = 10) -> float:
+    """The expected calibration error, in [0, 1]: how far confidence and share of right answers lie apart on average.
+
+    Answers are sorted into ``bins`` of equal width, each open below and closed above; 0 counts to the first.
+
+    Args:
+        confidences: of each answer, from 0 to 1; at least one.
+        right: 1 where it is right, else 0.
+        bins: how many.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
+    """
+    gaps: dict[int, float] = {}
+    for confidence, value in zip(confidences, right, strict=True):
+        place = max(0, math.ceil(confidence * bins) - 1)
+        gaps[place] = gaps.get(place, 0.0) + value - confidence
+    return sum(map(abs, gaps.values())) / len(confidences)
+
+
+HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+RUN = re.compile(r"[^\W_]+")
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+
+
+def _known(gold: Sequence[str]) -> Sequence[str]:
+    """The gold answers that say something; one empty answer where none does."""
+    return [one for one in gold if _pair(one, one)[0]] or [""]
+
+
+def _pair(answer: str, gold: str) -> tuple[list[str], list[str]]:
+    """The tokens of both, in the way that suits them."""
+    cut = _characters if _chinese(answer, gold) else _words
+    return cut(answer), cut(gold)
+
+
+def _chinese(*texts: str) -> bool:
+    return any(map(HAN.search, texts))
+
+
+def _words(text: str) -> list[str]:
+    """Lower case, without ASCII punctuation, without articles."""
+    bare = "".join(c for c in text.lower() if c not in string.punctuation)
+    return _ARTICLES.sub(" ", bare).split()
+
+
+def _characters(text: str) -> list[str]:
+    """Lower case, without punctuation of any script; Chinese characters one by one, the rest between white space."""
+    bare = "".join(
+        c for c in text.lower() if c not in string.punctuation and not unicodedata.category(c).startswith("P")
+    )
+    return HAN.sub(r" \g<0> ", bare).split()
+
+
+def _token_f1(mine: Sequence[str], theirs: Sequence[str]) -> float:
+    if not mine or not theirs:
+        return float(mine == theirs)
+    return 2 * (Counter(mine) & Counter(theirs)).total() / (len(mine) + len(theirs))
+
+
+def _common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
+    """The length of the longest common subsequence, in bits of whole numbers: one per place of ``other``.
+
+    Source: Hyyrö 2004, "Bit-Parallel LCS-length Computation Revisited", figure 2.
+    """
+    places: dict[str, int] = {}
+    for k, word in enumerate(other):
+        places[word] = places.get(word, 0) | 1 << k
+    every = row = (1 << len(other)) - 1
+    for word in one:
+        met = row & places.get(word, 0)
+        row = (row + met | row - met) & every
+    return len(other) - row.bit_count()

@@ -111,7 +111,7 @@ def test_a_session_is_taken_up_again(tmp_path: Path) -> None:
     talk(tmp_path, "What is broken?", llm=llm)
     assert llm.prompts[-1].field("recent") == ""
     assert "no session 'nonesuch'" in talk(tmp_path, more=("--resume", "nonesuch"), code=2)
-    assert "no session 'last'" in talk(tmp_path, more=("--resume", "last"), user="carol", code=2)
+    assert "no session to go on with yet" in talk(tmp_path, more=("--resume", "last"), user="carol", code=2)
 
 
 def test_documents_are_talked_about(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -98,3 +99,63 @@ def test_the_service_keeps_its_users_apart(tmp_path: Path, monkeypatch: pytest.M
     assert (first.status_code, empty.status_code) == (200, 400) and "nothing to remember" in empty.json()["detail"]
     assert forgotten.json()["forgotten"] >= 2 and after.json() == []
     assert [one.status_code for one in strangers] == [401, 401]
+
+
+def test_a_pdf_is_answered_from_by_page() -> None:
+    lines = run("ask_pdf.py").splitlines()
+    assert lines[:3] == [
+        "Where was the Constant Anne built?",
+        "    Dunmarrow",
+        "    page 1, verified: The brig Constant Anne was built at Dunmarrow in 1829.",
+    ]
+    assert lines[3:6] == [
+        "How many barrels of lamp oil did she carry?",
+        "    ninety",
+        "    page 2, verified: In 1847 she carried ninety barrels of lamp oil to Merrowby.",
+    ]
+    assert [line.strip() for line in lines[6:]] == ["What did the tea cost?", ""]
+
+
+def test_configurations_are_swapped_and_nothing_else() -> None:
+    rows = [re.split(r"\s{2,}", line.replace(" calls", "")) for line in run("config_swap.py").splitlines()]
+    assert [(title, strategy, calls) for title, strategy, calls, *_ in rows] == [
+        ("words alone", "map_rerank", "4"),
+        ("wider", "map_rerank", "12"),
+        ("rare words count for less", "map_rerank", "4"),
+        ("several passages at once", "stuff", "1"),
+        ("the first window", "truncate", "1"),
+        ("sure or silent", "map_rerank", "4"),
+    ]
+    assert rows[0][-1] == rows[3][-1] == "two thousand dried fish and one live seal"
+    assert rows[4][-1] == rows[5][-1] == "no answer"
+
+
+def test_a_criterion_of_ones_own_changes_what_is_read() -> None:
+    assert run("own_criterion.py").splitlines() == [
+        "without Numbers: 2 of 4 passages hold a number; answer: 274",
+        "with Numbers: 4 of 4 passages hold a number; answer: 274",
+    ]
+
+
+def test_a_server_on_this_machine_is_asked() -> None:
+    assert run("endpoint.py").splitlines() == [
+        "Who is the captain of the ferry?",
+        "    Its captain is Aurelio Ibarrola, who was born on the mainland.",
+        "    verified in harbour.txt",
+        "What are the prisms dusted with?",
+        "    They are dusted with a badger brush on the first of each month.",
+        "    verified in harbour.txt",
+    ]
+
+
+def test_ways_are_compared_on_the_shipped_book(tmp_path: Path) -> None:
+    rows = run("compare.py", "4", str(tmp_path / "results")).splitlines()
+    assert [row.split()[0] for row in rows[:3]] == ["map_rerank", "stuff", "truncate"]
+    assert all("n=4" in row for row in rows[:3]) and rows[0].endswith("; the first")
+    assert rows[3] == f"{tmp_path / 'results'}/compare.html" and (tmp_path / "results" / "compare.html").is_file()
+
+
+def test_every_example_has_a_test_and_a_line_on_its_page() -> None:
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    for file in EXAMPLES.glob("*.py"):
+        assert f"`{file.name}`" in page and file.stem in Path(__file__).read_text(encoding="utf-8"), file.name

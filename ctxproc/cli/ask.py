@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ctxproc.cli.completion import paths
 from ctxproc.cli.options import limit_options, owner_options, settings, settings_options
 
 if TYPE_CHECKING:
@@ -28,14 +29,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("question")
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...", shell_complete=paths)
 @settings_options
 @click.option(
     "--memory", type=click.Path(path_type=Path), metavar="FILE", help="Ask what `memory add` has filed there."
 )
 @owner_options
 @click.option("--choices", multiple=True, metavar="A,B,C", help="Answer with one of these; repeat for one with commas.")
-@click.option("--schema", metavar="FILE", help="Answer with JSON of this JSON Schema: a file, or the schema itself.")
+@click.option(
+    "--schema",
+    metavar="FILE",
+    help="Answer with JSON of this JSON Schema: a file, or the schema itself.",
+    shell_complete=paths,
+)
 @click.option("--summarise", is_flag=True, help="Answer with a summary of the sources, as QUESTION asks for.")
 @limit_options
 @click.option("--stream", is_flag=True, help="Print the answer's text as it comes.")
@@ -187,7 +193,7 @@ def show(answer: Answer, streamed: bool = False) -> None:
         click.echo(f"ctxproc: {answer.stopped}: the answer rests on what was read until then", err=True)
     for item in answer.evidence:
         click.echo(f"\n  “{plain(' '.join(item.quote.split()))}”\n  {plain(place(item))}")
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():  # None: it was closed
         usage = answer.usage
         cost = f"{usage.calls} calls, {usage.prompt_tokens:,} tokens read, {usage.seconds:.1f} s"
         click.echo(f"\n{answer.strategy} · {answer.model} · {cost} · run {answer.run}", err=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from ctxproc.cli.completion import paths
 from ctxproc.cli.options import settings, settings_options
 from ctxproc.errors import UsageError
 
@@ -65,7 +66,7 @@ def clear(kinds: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401
 
 
 @cache.command("warm")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=paths)
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def warm(sources: tuple[str, ...], as_json: bool, **options: Any) -> None:  # noqa: ANN401

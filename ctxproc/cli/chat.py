@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ctxproc.cli.completion import models, paths
 from ctxproc.cli.options import MACHINE, memory_options, settings
 from ctxproc.cli.terminal import plain
 from ctxproc.errors import CtxprocError, UsageError
@@ -28,8 +29,13 @@ def machine_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
-@click.option("--model", metavar="M", help="builtin, a folder, a .gguf file, a hub name, or http://host:port/v1.")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...", shell_complete=paths)
+@click.option(
+    "--model",
+    metavar="M",
+    help="builtin, a folder, a .gguf file, a hub name, or http://host:port/v1.",
+    shell_complete=models,
+)
 @click.option("--resume", metavar="NAME", help="Go on with this session of the chat, or with the last one: last.")
 @memory_options
 @machine_options
@@ -63,6 +69,8 @@ def resumed(memory: Memory, name: str) -> str:
     from ctxproc.chat_sessions import sessions
 
     names = [one.name for one in sessions(memory)]
+    if not names:
+        raise UsageError("there is no session to go on with yet: leave out --resume")
     if name == "last" and names:
         return names[-1]
     if name not in names:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ctxproc.cli.completion import explained, names
 from ctxproc.cli.options import debug_option, settings
 from ctxproc.cli.terminal import plain
 
@@ -22,7 +23,7 @@ SHOWN = 3
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=names(explained))
 @click.option("--replay", "again", is_flag=True, help="Run it again from its trace, without the model; print its JSON.")
 @click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Settings of the run.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One of them, as cache.folder.")

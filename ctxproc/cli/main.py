@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -13,11 +14,17 @@ from ctxproc.cli.ask import ask
 from ctxproc.cli.cache import cache
 from ctxproc.cli.catalogues import criteria, models, strategies
 from ctxproc.cli.chat import chat
+from ctxproc.cli.compare import compare
+from ctxproc.cli.completion import completion
 from ctxproc.cli.config import config
+from ctxproc.cli.doctor import doctor
 from ctxproc.cli.explain import explain
 from ctxproc.cli.memory import memory
 from ctxproc.cli.terminal import plain
 from ctxproc.errors import CtxprocError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""A disk, or one's share of it, is full."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -28,7 +35,7 @@ def cli() -> None:
 
 for module in ("memory_file", "memory_audit"):  # their commands join the group `memory`
     import_module(f"ctxproc.cli.{module}")
-for command in (ask, chat, config, strategies, criteria, models, explain, cache, memory):
+for command in (ask, chat, compare, config, strategies, criteria, models, explain, cache, memory, doctor, completion):
     cli.add_command(command)
 
 
@@ -61,3 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if debug or error.errno not in FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer cannot be written
+        click.echo(f"ctxproc: {error.filename or 'the output'} cannot be written: {error.strerror}", err=True)
+        sys.exit(1)

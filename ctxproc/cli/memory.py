@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ctxproc.cli.completion import paths
 from ctxproc.cli.memory_graph import graph
 from ctxproc.cli.options import memory_options, settings
 from ctxproc.cli.terminal import plain
@@ -54,7 +55,7 @@ def opened(options: Mapping[str, Any], new: bool = False) -> Iterator[Memory]:
 
 
 @memory.command("add")
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...", shell_complete=paths)
 @click.option("--note", metavar="TEXT", help="Remember this; - reads it from standard input.")
 @click.option("--prune", is_flag=True, help="Drop documents whose files are gone, below SOURCEs or everywhere.")
 @click.option("--model", metavar="M", help="The model that will read the documents: its tokens are counted.")

@@ -9,19 +9,43 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ctxproc.cli import completion
+
 if TYPE_CHECKING:
     from ctxproc.config import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 LAYERS = (
-    click.option("--preset", metavar="NAME", help="fast, balanced (default) or thorough."),
+    click.option(
+        "--preset",
+        metavar="NAME",
+        help="fast, balanced (default) or thorough.",
+        shell_complete=completion.names(completion.presets),
+    ),
     click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Settings in YAML or TOML."),
-    click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting; see `ctxproc config show`."),
+    click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="One setting; see `ctxproc config show`.",
+        shell_complete=completion.settings,
+    ),
 )
 OPTIONS = (
-    click.option("--strategy", metavar="NAME", help="How to read: see `ctxproc strategies`."),
-    click.option("--model", metavar="M", help="builtin, a folder, a .gguf file, a hub name, or http://host:port/v1."),
+    click.option(
+        "--strategy",
+        metavar="NAME",
+        help="How to read: see `ctxproc strategies`.",
+        shell_complete=completion.names(completion.strategies),
+    ),
+    click.option(
+        "--model",
+        metavar="M",
+        help="builtin, a folder, a .gguf file, a hub name, or http://host:port/v1.",
+        shell_complete=completion.models,
+    ),
     *LAYERS,
 )
 OWNER = (
