@@ -8,6 +8,8 @@ Concepts (nodes of a graph), against the annotated mentions of each sentence, as
     names       neighbouring names of these joined, and numbers
     capitals    a baseline: runs of words with a capital, and numbers
     words       a baseline: every word that is not closed-class
+    tagger      the mentions of the built-in tagger, which reads whole documents; only with ``--half even``, since the
+                odd documents are those that it was trained on
 
 ``exact``: the whole strings are equal. ``head``: their last words are; of an annotated phrase the last word before a
 preposition or a comma. Re-DocRED marks names, dates and numbers; LitBank marks people, places, vehicles and
@@ -19,10 +21,12 @@ Relations, of each Re-DocRED document, pairs of annotated things:
                 names for it, in this direction
     untyped     the same, right where the pair has any annotated relation in any direction
     neighbours  names next to each other in a sentence, as RecallM links them: right as "untyped"
+    tagger      the relations of the built-in tagger, typed and untyped, as above
 
 A predicted name stands for an annotated thing if it is, normalised, one of its mentions. Precision, recall and F1 are those
 of the counts of all documents together, in percent, with 95 % intervals by a bootstrap over documents. The rules were
-written looking at even documents (counted from 1); odd ones are reported. `RuleExtractor` and `LlmExtractor` give facts
+written looking at even documents (counted from 1), so that the odd ones are reported of them, and that the even ones flatter
+them where they are compared with the tagger. `RuleExtractor` and `LlmExtractor` give facts
 about the user of a chat and nothing of documents, so they have no row.
 """
 
@@ -40,6 +44,9 @@ from typing import Any
 import click
 from common import machine, normalise
 
+from ctxproc.llm.hardware import choose_device, choose_dtype
+from ctxproc.llm.shelf import built_in
+from ctxproc.llm.tagger import Tagged, Tagger
 from ctxproc.memory.extract.concepts import concepts
 from ctxproc.memory.extract.relations import relations
 from ctxproc.memory.extract.words_en import CLOSED
@@ -227,16 +234,56 @@ def table(rows: Sequence[dict[str, Counts]]) -> dict[str, Any]:
     return {name: pooled([row[name] for row in rows]) for name in rows[0]}
 
 
-def concept_rows(documents: Sequence[Annotated]) -> list[dict[str, Counts]]:
-    """The counts of each document by each extractor, exact and by heads."""
-    return [
-        {
-            f"{name}, {how}": mention_counts(document, extract, form)
-            for name, extract in EXTRACTORS.items()
-            for how, form in (("exact", normalise), ("head", head))
-        }
-        for document in documents
-    ]
+def concept_rows(documents: Sequence[Annotated], read: Sequence[Tagged]) -> list[dict[str, Counts]]:
+    """The counts of each document by each extractor, exact and by heads; by the tagger where ``read`` has its work."""
+    rows = []
+    for number, document in enumerate(documents):
+        extractors = EXTRACTORS | ({"tagger": mentioned(document, read[number])} if read else {})
+        rows.append(
+            {
+                f"{name}, {how}": mention_counts(document, extract, form)
+                for name, extract in extractors.items()
+                for how, form in (("exact", normalise), ("head", head))
+            }
+        )
+    return rows
+
+
+def mentioned(document: Annotated, tagged: Tagged) -> Callable[[str], list[str]]:
+    """What the tagger found in each sentence of a document; phrases such as "the old house" where things are not given."""
+    text, found, start = " ".join(document.sentences), dict[str, list[str]](), 0
+    for sentence in document.sentences:
+        end = start + len(sentence)
+        inside = [one for one in tagged.mentions if start <= one.start < end]
+        kept = [one for one in inside if not (document.things and one.kind.startswith(("a ", "an ")))]
+        found.setdefault(sentence, []).extend(text[one.start : one.end] for one in kept)
+        start = end + 1
+    return found.__getitem__
+
+
+def tagged_relations(document: Annotated, tagged: Tagged, properties: dict[str, str]) -> dict[str, Counts]:
+    """The counts of a document as in `relation_counts`; ``properties`` has Wikidata's one of each phrase."""
+    text = " ".join(document.sentences)
+    typed, pairs = set[Any](), set[Any]()
+    for one in tagged.relations:
+        first, second = (text[m.start : m.end] for m in (tagged.mentions[one.head], tagged.mentions[one.tail]))
+        places = linked(document, first, second) or [(first, second)]
+        right = {(h, properties[one.name], t) for h, t in places} & document.labels
+        typed |= right or {(*places[0][:1], one.name, *places[0][1:])}
+        pairs |= {frozenset(pair) for pair in places[:1]}
+    known = {label for label in document.labels if label[1] in properties.values()}
+    return {
+        "tagger": counts(typed, document.labels),
+        "tagger, of the types it knows": counts(typed, known),
+        "tagger, untyped": counts(pairs, {frozenset((h, t)) for h, _, t in document.labels}),
+    }
+
+
+def tag(documents: Sequence[Annotated]) -> list[Tagged]:
+    """What the built-in tagger finds."""
+    device = choose_device()
+    tagger = Tagger.load(device=device, dtype=choose_dtype("auto", device))
+    return tagger.tag([" ".join(document.sentences) for document in documents])
 
 
 def reported(documents: Sequence[Annotated], half: str) -> list[Annotated]:
@@ -251,13 +298,18 @@ def reported(documents: Sequence[Annotated], half: str) -> list[Annotated]:
 def main(data: Path, half: str, out: Path | None) -> None:
     """Measure and print."""
     news, books = reported(redocred(data), half), reported(litbank(data), half)
+    read = {"news": tag(news), "books": tag(books)} if half == "even" else {"news": [], "books": []}
+    properties = {phrase: name for name, phrase in built_in("tagger").facts()["relations"].items()}
+    related = [relation_counts(document) for document in news]
+    for row, document, tagged in zip(related, news, read["news"], strict=False):
+        row |= tagged_relations(document, tagged, properties)
     result = {
         **machine(),
         "half": half,
         "documents": {"redocred": len(news), "litbank": len(books)},
-        "redocred concepts": table(concept_rows(news)),
-        "litbank concepts": table(concept_rows(books)),
-        "redocred relations": table([relation_counts(document) for document in news]),
+        "redocred concepts": table(concept_rows(news, read["news"])),
+        "litbank concepts": table(concept_rows(books, read["books"])),
+        "redocred relations": table(related),
     }
     text = json.dumps(result, indent=1)
     click.echo(text)

@@ -48,6 +48,9 @@ RECALLS: dict[str, MemRecall] = {
     "memrecall, 3 as in the source": MemRecall((3,)),
     "memrecall, no shared words": MemRecall(coarse=EMBEDDING["no shared words"]),
     "memrecall, the question alone": MemRecall(coarse=EMBEDDING["question alone"]),
+    "memrecall, coarse: judge": MemRecall(coarse="cross_encoder"),
+    "memrecall, coarse: judge, one round": MemRecall((), coarse="cross_encoder"),
+    "memrecall, fine: judge": MemRecall(fine="cross_encoder"),
     "memrecall, fine: reader": MemRecall(fine="reader"),
     "memrecall, fine: intervention": MemRecall(fine="intervention"),
 }

@@ -12,9 +12,9 @@ for this set alone.
 
 Prints one JSON object: for each setting of the chunker each set and the mean over sets, for the odd lines of each set (the
 test half) and the even ones (for choices) apart. "minus default" is the difference to the shipped settings on the same
-chunks, query by query, with its 95 % interval. likelihood and utility need a language model that writes (``--model``; texts
-are then cut by its tokenizer), cross_encoder one of its own (``--judge``). Times and recalls are not in these sets: recency
-and forgetting are left out.
+chunks, query by query, with its 95 % interval. likelihood and utility need a language model that writes (``--model``;
+texts are then cut by its tokenizer), cross_encoder one of its own (``--judge builtin``, or a folder). Times and
+recalls are not in these sets: recency and forgetting are left out.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ READ: dict[str, Way] = {f"default + {name}": Way(rescore=(name,)) for name in ("
 LEFT_OUT = {
     "recency, forgetting": "the sets have no times and no recalls",
     "likelihood, utility": "they need a language model that writes: --model FOLDER",
-    "cross_encoder": "none ships: --judge FOLDER",
+    "cross_encoder": "it takes minutes: --judge builtin or --judge FOLDER",
 }
 
 
@@ -96,7 +96,8 @@ def ways(only: Sequence[str], model: bool, judge: str) -> dict[str, Way]:
     """The ways to compare, the default first: these, or all that there are models for."""
     found = WAYS | (READ if model else {})
     if judge:
-        found["default + cross_encoder"] = Way(rescore=({"cross_encoder": {"model": judge}},))
+        chosen = {} if judge == "builtin" else {"model": judge}
+        found["default + cross_encoder"] = Way(rescore=({"cross_encoder": chosen},))
     return {name: way for name, way in found.items() if not only or name in (DEFAULT, *only)}
 
 
@@ -180,7 +181,7 @@ def written(chunks: str, name: str, measured: Measured) -> list[dict[str, Any]]:
 @click.option("--most", type=int, help="queries of each half of each set, a seeded sample; default: all")
 @click.option("--depth", default=DEPTH, show_default=True, help="candidates")
 @click.option("--model", default="", help="folder of a causal language model, for likelihood and utility")
-@click.option("--judge", default="", help="folder of a cross-encoder")
+@click.option("--judge", default="", help="builtin, or folder of a cross-encoder")
 @click.option("--out", type=click.Path(path_type=Path), help="also write every query, one JSON object a line")
 def main(
     data: Path,

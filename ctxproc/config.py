@@ -169,7 +169,8 @@ class Settings(Section):
 
     model: str = Field(
         "builtin",
-        description="builtin, a folder, a GGUF file or a hub name of a causal model, or http://host:port/v1 of a server",
+        description="builtin (a reader), builtin:causal, a folder, a GGUF file or a hub name of a causal model, or "
+        "http://host:port/v1 of a server",
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16")

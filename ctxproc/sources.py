@@ -101,7 +101,8 @@ class Sources:
             chunks = self._split(llm, budget, trace)
             embedder = Embedder(settings.retrieval.embedder, device=settings.device)
             cache = cache_folder(settings) / "embeddings" if settings.cache.embeddings else None
-            self._corpora[budget] = Corpus(chunks, embedder, cache=cache, progress=trace.progress("embed"))
+            progress = trace.progress("embed")
+            self._corpora[budget] = Corpus(chunks, embedder, cache=cache, progress=progress, device=settings.device)
         return self._corpora[budget]
 
     def _split(self, llm: LLM, budget: int, trace: Trace) -> list[Chunk]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from ctxproc.errors import ModelError
-from ctxproc.llm.reader import MAX_LENGTH, WEIGHTS, SpanReader
+from ctxproc.llm.reader import MAX_LENGTH, SpanReader
+from ctxproc.llm.shelf import WEIGHTS, digest
 from ctxproc.llm.span_model import MAX_SPAN, Batch
 
 DATA = Path(__file__).parent.parent / "../shared/data"
@@ -172,10 +175,10 @@ def test_bf16_reads_the_same(reader: SpanReader) -> None:
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("reader.safetensors", lambda data: data[: len(data) // 2], "cannot be read"),
-        ("reader.safetensors", lambda data: b"", "cannot be read"),
-        ("reader.json", lambda data: data.replace(b'"trunk_sha256": "', b'"trunk_sha256": "0'), "not the reader's own"),
-        ("reader.json", lambda data: data.replace(b'"format": 1', b'"format": 9'), "format 9"),
+        ("reader.safetensors", lambda data: data[: len(data) // 2], "sha256 has changed"),
+        ("reader.safetensors", lambda data: b"", "sha256 has changed"),
+        ("reader.json", lambda data: data.replace(b'"trunk_sha256": "', b'"trunk_sha256": "0'), "is another one"),
+        ("reader.json", lambda data: data.replace(b'"format": 2', b'"format": 9'), "not of format 2"),
         ("reader.json", lambda data: data[:20], "cannot be read"),
     ],
 )
@@ -188,19 +191,26 @@ def test_corrupted_weights_are_refused(tmp_path: Path, file: str, change: object
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    shutil.copy(WEIGHTS / "reader.json", tmp_path)
-    good = load_file(WEIGHTS / "reader.safetensors")
+    facts = json.loads((WEIGHTS / "reader.json").read_text())
+    good, path = load_file(WEIGHTS / "reader.safetensors"), tmp_path / "reader.safetensors"
     cases = {
-        "another shape": good | {"bias.weight": torch.zeros(2, 384)},
-        "lack bias.bias": {name: value for name, value in good.items() if name != "bias.bias"},
-        "unknown part": good | {"extra": torch.zeros(1)},
+        "another shape at bias.weight": good | {"bias.weight": torch.zeros(2, 384)},
+        "lacks the weight bias.bias": {name: value for name, value in good.items() if name != "bias.bias"},
+        "unknown weight: extra": good | {"extra": torch.zeros(1)},
     }
     for message, tensors in cases.items():
-        save_file(tensors, tmp_path / "reader.safetensors")
+        save_file(tensors, path)
+        (tmp_path / "reader.json").write_text(json.dumps(facts | {"sha256": digest(path)}))
         with pytest.raises(ModelError, match=message):
             SpanReader.load(weights=tmp_path)
+
+
+def test_facts_without_a_calibration_are_refused(tmp_path: Path) -> None:
+    facts = json.loads((WEIGHTS / "reader.json").read_text())
+    shutil.copy(WEIGHTS / "reader.safetensors", tmp_path)
+    (tmp_path / "reader.json").write_text(json.dumps(facts | {"calibration": {"offset": 1.0}}))
+    with pytest.raises(ModelError, match="lack its calibration"):
+        SpanReader.load(weights=tmp_path)
 
 
 @pytest.mark.skipif(not (DATA / "eval/lost_in_middle").exists(), reason="shared data is not here")

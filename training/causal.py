@@ -1,8 +1,9 @@
-r"""Train the small causal model, from the data that `causal_text` and `causal_near` wrote.
+r"""Train the small causal model, from the data that `causal_questions`, `causal_text` and `causal_near` wrote.
 
-    python -m training.causal --data build/causal --out build/causal/run --steps 3000
+    python -m training.causal --data build/causal --save build/causal/run
 
-The loss is that of replies (and a little plain text), see `causal_tasks`. Work happens in bf16, the weights are kept in
+The loss is that of replies, see `causal_tasks`; to it comes that of the pointing heads (`causal_pointing`), which are
+told where in the context the next token stands. Work happens in bf16, the weights are kept in
 fp32; matrices are moved by Muon (Jordan 2024), the rest by AdamW. A stopped run goes on from ``last.safetensors``, with
 the same examples: those of a step depend on the seed and the step alone. ``model/`` is the last state in the form of
 transformers.
@@ -17,7 +18,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -28,43 +29,62 @@ from transformers import GenerationConfig, Qwen2ForCausalLM
 
 from ctxproc.llm.tokenizer import HfTokenizer
 from training.causal_batches import Batch, Tokens, encode, pack
-from training.causal_facts import facts
+from training.causal_facts import facts, pairs
 from training.causal_model import Shape, as_llama, fresh_model
-from training.causal_reading import plain, reading, repeated
+from training.causal_pointing import Pointing
+from training.causal_questions import load_asked
+from training.causal_reading import reading, real
 from training.causal_shots import shots
 from training.causal_tasks import Source, examples, mixture
 from training.causal_text import load_pools
 
 log = logging.getLogger("training.causal")
-MAKERS = {"facts": facts, "shots": shots, "reading": reading, "plain": plain, "repeated": repeated}
-LENGTHS = ((0.5, 256), (0.9, 384), (1.01, 512))  # of rows, up to a share of the training
+MAKERS = {"facts": facts, "pairs": pairs, "shots": shots, "cloze": reading, "real": real}
+LENGTHS = ((0.4, 256), (0.7, 384), (0.92, 512), (1.01, 1024))  # of rows, up to a share of the training
 
 
 @dataclass(frozen=True)
 class Plan:
     """How to train.
 
-    ``rate`` is that of the matrices, and half of it that of all else; it holds from the warm-up to the last third, then
-    falls to a twentieth.
+    ``rate`` is that of the matrices, and half of it that of all else; it holds from the warm-up to the half, then falls to
+    a twentieth. At five sixths ``hold`` steps are added in which rates, rows and mixture are those of that place. At the
+    end come ``last`` steps of strategies' prompts that nearly all have an answer, at a quarter of the rates, falling to
+    none.
     """
 
-    steps: int = 3000
-    rate: float = 7e-4
+    steps: int = 900
+    hold: int = 150
+    last: int = 70
+    rate: float = 1.5e-3
     warmup: int = 20
-    fall: float = 0.35
-    budget: int = 2560  # tokens in a step
+    fall: float = 0.5
+    budget: int = 5120  # tokens in a step
+    pointing: float = 0.5  # weight of the pointing heads' loss
     decay: float = 0.05
     every: int = 100  # steps between measurements
     seed: int = 1
 
+    def progress(self, step: int) -> float:
+        """The share of the plan that is done at a step."""
+        return min(step, max(step - self.hold, self.steps * 5 // 6), self.steps) / self.steps
+
+    @property
+    def total(self) -> int:
+        """All steps."""
+        return self.steps + self.hold + self.last
+
     def scale(self, step: int) -> float:
         """Of the rates at a step."""
-        left = (self.steps - step) / (self.steps * self.fall)
-        return min(1.0, (step + 1) / self.warmup, max(left, 0.05))
+        if self.progress(step) == 1.0:
+            return 0.25 * (self.total - step) / self.last
+        return min(1.0, (step + 1) / self.warmup, max((1 - self.progress(step)) / self.fall, 0.05))
 
     def length(self, step: int) -> int:
         """Of the rows of a step."""
-        return next(length for share, length in LENGTHS if step / self.steps < share)
+        if self.progress(step) == 1.0:
+            return 512
+        return next(length for share, length in LENGTHS if self.progress(step) < share)
 
 
 class Trainer:
@@ -73,13 +93,14 @@ class Trainer:
     def __init__(self, model: Qwen2ForCausalLM, plan: Plan) -> None:
         self.model, self.plan, self.step = model, plan, 0
         self.work = copy.deepcopy(model).to(torch.bfloat16)
+        self.pointing = Pointing(self.work)
         theirs = dict(self.work.named_parameters())
         self.pairs = [(name, mine, theirs[name]) for name, mine in model.named_parameters()]
         matrices = [mine for name, mine, _ in self.pairs if mine.dim() == 2 and "embed" not in name]
         others = [mine for name, mine, _ in self.pairs if mine.dim() < 2 or "embed" in name]
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.Muon(
-                matrices, lr=plan.rate, weight_decay=plan.decay, adjust_lr_fn="match_rms_adamw", ns_steps=4
+                matrices, lr=plan.rate, weight_decay=plan.decay, adjust_lr_fn="match_rms_adamw", ns_steps=3
             ),
             torch.optim.AdamW(others, lr=plan.rate / 2, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
         ]
@@ -145,13 +166,13 @@ def logits_of(model: Qwen2ForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
     return model.lm_head(hidden[places[:, 0], places[:, 1] - 1]), places
 
 
-def loss_of(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
-    """The weighted mean of the targets' losses."""
-    logits, places = logits_of(model, batch)
+def loss_of(trainer: Trainer, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The weighted mean of the targets' losses, and the mean of the pointing heads'."""
+    logits, places = logits_of(trainer.work, batch)
     rows, columns = places.unbind(1)
     weights = batch.weights[rows, columns]
     losses = nn.functional.cross_entropy(logits.float(), batch.ids[rows, columns], reduction="none")
-    return (losses * weights).sum() / weights.sum()
+    return (losses * weights).sum() / weights.sum(), trainer.pointing.loss(batch)
 
 
 @torch.no_grad()
@@ -159,7 +180,7 @@ def right(model: Qwen2ForCausalLM, batch: Batch) -> tuple[int, int]:
     """Tasks of which every token of full weight is the most likely one, given those before; and all tasks."""
     logits, places = logits_of(model, batch)
     rows, columns = places.unbind(1)
-    full = batch.weights[rows, columns] == 1.0
+    full = batch.weights[rows, columns] > 0.09
     task = (rows * 100_000 + batch.tasks[rows, columns])[full]
     wrong = (logits.argmax(-1) != batch.ids[rows, columns])[full]
     count = len(task.unique())
@@ -169,64 +190,76 @@ def right(model: Qwen2ForCausalLM, batch: Batch) -> tuple[int, int]:
 def stream(source: Source, shares: dict[str, float], tokenizer: HfTokenizer, rng: random.Random) -> Iterator[Tokens]:
     """Encoded examples without end, with as many tasks as fit."""
     for _, example in examples(source, MAKERS, shares, rng):
-        while len(tokens := encode(example, tokenizer)) > source.longest and len(example.tasks) > 1:
-            example.tasks.pop()
-        yield tokens
+        yield encode(example, tokenizer, source.longest)
 
 
-def measure(model: Qwen2ForCausalLM, source: Source, tokenizer: HfTokenizer) -> dict[str, float]:
-    """Share of development tasks that are right, by kind."""
+def measure(trainer: Trainer, source: Source, tokenizer: HfTokenizer) -> dict[str, float]:
+    """Share of development tasks that are right, by kind, and of those that wrongly begin with NOT FOUND."""
     figures = {}
-    for kind in ("facts", "shots", "reading"):
-        made = stream(source.of(500), {kind: 1.0}, tokenizer, random.Random(5))
-        good, count = right(model, pack(made, 12, 512))
+    for kind in ("facts", "pairs", "shots", "cloze", "real"):
+        made = stream(replace(source, longest=500, progress=0.9), {kind: 1.0}, tokenizer, random.Random(5))
+        good, count = right(trainer.work, pack(made, 8, 512))
         figures[kind] = round(good / count, 3)
     return figures
 
 
+def batch_of(step: int, plan: Plan, source: Source, tokenizer: HfTokenizer) -> Batch:
+    """The examples of a step: the seed and the step tell which."""
+    length, progress = plan.length(step), plan.progress(step)
+    rng = random.Random(f"{plan.seed}-{step}")
+    drawn = replace(source, longest=length - 12, progress=progress)
+    return pack(stream(drawn, mixture(progress), tokenizer, rng), plan.budget // length, length)
+
+
 def train(trainer: Trainer, source: Source, dev: Source, tokenizer: HfTokenizer, out: Path) -> None:
-    """Run the plan."""
+    """Run the plan; ``curve.jsonl`` gets a line with every measurement."""
     plan, losses = trainer.plan, []
     began, seen = time.monotonic(), 0
-    while trainer.step < plan.steps:
-        length = plan.length(trainer.step)
-        rng = random.Random(f"{plan.seed}-{trainer.step}")
-        made = stream(source.of(length - 12), mixture(trainer.step / plan.steps), tokenizer, rng)
-        batch = pack(made, plan.budget // length, length)
-        loss = loss_of(trainer.work, batch)
-        trainer.update(loss)
-        losses.append(float(loss.detach()))
+    while trainer.step < plan.total:
+        batch = batch_of(trainer.step, plan, source, tokenizer)
+        loss, pointing = loss_of(trainer, batch)
+        trainer.update(loss + plan.pointing * pointing)
+        losses.append((float(loss.detach()), float(pointing.detach())))
         seen += int((batch.tasks > 0).sum())
+        means = [sum(column) / len(column) for column in zip(*losses[-20:], strict=True)]
         if trainer.step % 20 == 0:
             speed = seen / (time.monotonic() - began)
-            log.info("step %d loss %.3f tokens/s %.0f", trainer.step, sum(losses[-20:]) / len(losses[-20:]), speed)
-        if trainer.step % plan.every == 0 or trainer.step == plan.steps:
-            log.info("dev %d %s", trainer.step, json.dumps(measure(trainer.work, dev, tokenizer)))
+            log.info("step %d loss %.3f pointing %.3f tokens/s %.0f", trainer.step, *means, speed)
+        if trainer.step % plan.every == 0 or trainer.step == plan.total:
+            figures = measure(trainer, dev, tokenizer)
+            line = {"step": trainer.step, "loss": round(means[0], 4), "pointing": round(means[1], 4), **figures}
+            log.info("dev %s", json.dumps(line))
+            with (out / "curve.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
             trainer.save(out / "last.safetensors")
             trainer.export(out / "model", tokenizer)
 
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), default=Path("build/causal"))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("build/causal/run"))
-@click.option("--steps", default=3000)
-@click.option("--rate", default=7e-4)
+@click.option("--save", type=click.Path(path_type=Path), default=Path("build/causal/run"))
+@click.option("--steps", default=900)
+@click.option("--hold", default=150)
+@click.option("--last", default=70)
+@click.option("--rate", default=1.5e-3)
 @click.option("--every", default=100)
 @click.option("--seed", default=1)
-def main(data: Path, out: Path, steps: int, rate: float, every: int, seed: int) -> None:
+def main(data: Path, save: Path, steps: int, hold: int, last: int, rate: float, every: int, seed: int) -> None:
     """Train one model."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.manual_seed(seed)
-    out.mkdir(parents=True, exist_ok=True)
+    save.mkdir(parents=True, exist_ok=True)
     tokenizer, near = HfTokenizer.load(data), load_file(data / "near.safetensors")
     pool, apart = load_pools(data / "pool.json")
+    asked, unseen, wiki = load_asked(data / "questions.json")
     begin, end = int(tokenizer.inner.bos_token_id), int(tokenizer.inner.eos_token_id)
     model = fresh_model(len(tokenizer.inner), near["tokens"], Shape(), begin, end)
     log.info("%d weights", sum(weight.numel() for weight in model.parameters()))
-    trainer = Trainer(model, Plan(steps=steps, rate=rate, every=every, seed=seed))
-    if (out / "last.safetensors").exists():
-        trainer.restore(out / "last.safetensors")
-    train(trainer, Source(pool, near["train"], 500), Source(apart, near["dev"], 500), tokenizer, out)
+    trainer = Trainer(model, Plan(steps=steps, hold=hold, last=last, rate=rate, every=every, seed=seed))
+    if (save / "last.safetensors").exists():
+        trainer.restore(save / "last.safetensors")
+    dev = Source(apart, near["dev"], unseen, [entry.context for entry in unseen])
+    train(trainer, Source(pool, near["train"], asked, wiki), dev, tokenizer, save)
 
 
 if __name__ == "__main__":

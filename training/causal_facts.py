@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import random
 import string
+import uuid
 
-from training.causal_tasks import SHORT, Example, Part, Source, asked, brief, missing, prefix, reply
+from training.causal_tasks import FRAMED, SHORT, Example, Part, Source, Task, asked, brief, missing, prefix, replied
 from training.reader_cloze import sentences
 
 FACTS = [
@@ -31,6 +32,24 @@ FACTS = [
     ("{v} is the {w} of {e}.", "Who or what is the {w} of {e}?", "any"),
     ("Remember that {e} calls the {w} {v}.", "What does {e} call the {w}?", "words"),
 ]
+PAIRS = [
+    ("uuid", "uuid"),
+    ("uuid", "uuid"),
+    ("words", "words"),
+    ("name", "number"),
+    ("code", "code"),
+    ("words", "code"),
+    ("name", "words"),
+    ("words", "number"),
+]
+TOKENS = {"uuid": 28, "words": 4, "name": 4, "number": 4, "code": 7}
+JSON_HEAD = "Extract the value of the given key from the JSON object below.\n\nJSON data:\n"
+NEEDLES = [
+    ("One of the special magic numbers for {k} is: {v}.", "What is the special magic number for {k}?"),
+    ("The pass key of {k} is {v}. Remember it. {v} is the pass key of {k}.", "What is the pass key of {k}?"),
+    ("{k} has the secret word {v}.", "Which secret word has {k}?"),
+    ("The best thing to do in {k} is {v}.", "What is the best thing to do in {k}?"),
+]
 SYLLABLES = "ba ko li mer tan dov ris el qua zen tor mi sha ul gar pel no vi hest lun bry ford ton wick dale".split()
 
 
@@ -43,6 +62,8 @@ def value(kind: str, source: Source, rng: random.Random) -> str:
         return f"{number:,}" if rng.random() < 0.2 else str(number)
     if kind == "year":
         return str(rng.randrange(1100, 2030))
+    if kind == "uuid":
+        return str(uuid.UUID(int=rng.getrandbits(128), version=4))
     if kind == "code":
         return code(rng)
     if kind == "name":
@@ -74,29 +95,27 @@ def entity(source: Source, rng: random.Random) -> str:
 
 
 def facts(source: Source, rng: random.Random) -> Example:
-    """An example of look-up in one of three layouts."""
-    draw = rng.random()
-    if draw < 0.25:
-        return pairs(source, rng)
-    room = int(source.longest * rng.uniform(0.1, 0.5) / 1.35)  # words
-    count = max(1, min(int(rng.uniform(0.1, 0.9) * room / 11), 14))
+    """An example of look-up between sentences of a book; at first with little else in between."""
+    late = min(1.0, source.progress / 0.4)
+    room = int(source.longest * rng.uniform(0.15, 0.3 + 0.3 * late) / 1.4)  # words
+    count = max(2, min(int(rng.uniform(0.15, 1.0 - 0.3 * late) * room / 11), 14))
     entities = list(dict.fromkeys(entity(source, rng) for _ in range(max(2, count * 2 // 3))))
     words = rng.sample(source.pool.words[:6000], max(2, count * 2 // 3))
     drawn = [(e, w) for e in entities for w in words]
     rng.shuffle(drawn)
     told = [made(e, w, source, rng) for e, w in drawn[:count]]
     text = scatter([statement for statement, _, _ in told], room - 11 * count, source, rng)
-    framed = rng.random() < 0.7
+    framed, form = source.framed(rng), rng.randrange(len(SHORT))
     example = Example([prefix(), Part(text)] if framed else [Part(text)])
-    form = rng.randrange(len(SHORT))
-    for statement, question, answer in rng.sample(told, min(len(told), rng.randint(3, 6))):
-        if framed and rng.random() < 0.3:
-            example.tasks.append([*asked("answer", question), *reply(answer, statement)])
+    for statement, question, answer in rng.sample(told, min(len(told), rng.randint(4, 8))):
+        if framed:
+            draw = rng.random()
+            example.tasks.append(replied(asked("answer", question), answer, statement, open_end=draw < 0.7))
         else:
-            example.tasks.append([*brief(question, form), *reply(answer)])
-    if len(drawn) > count and rng.random() < 0.4:
+            example.tasks.append(replied(brief(question, form), answer))
+    if len(drawn) > count and source.progress > 0.25 and rng.random() < (0.15 if source.progress < 1.0 else 0.02):
         _, question, _ = made(*drawn[count], source, rng)
-        example.tasks.append([*(asked("answer", question) if framed else brief(question, form)), *missing()])
+        example.tasks.insert(1, missing(asked("answer", question) if framed else brief(question, form)))
     return example
 
 
@@ -123,18 +142,28 @@ def scatter(statements: list[str], words: int, source: Source, rng: random.Rando
 
 
 def pairs(source: Source, rng: random.Random) -> Example:
-    """Keys and values, as JSON or as lines."""
-    kinds = rng.choice([("words", "words"), ("name", "number"), ("code", "code"), ("words", "code"), ("name", "words")])
-    count = rng.randint(2, max(3, source.longest // 40))
-    table = {value(kinds[0], source, rng): value(kinds[1], source, rng) for _ in range(count)}
-    if rng.random() < 0.5:
-        text, ask, quote = (
-            json.dumps(table, indent=rng.choice([None, 1])),
-            '\n\nKey: "{}"\nCorresponding value:',
-            '"{}"',
-        )
-    else:
-        text, ask, quote = "\n".join(f"{k}: {v}" for k, v in table.items()), "\n\n{}:", "{}"
-    chosen = rng.sample(sorted(table), min(len(table), 8))
-    tasks = [[Part(ask.format(key)), Part(" " + quote.format(table[key]), 1.0)] for key in chosen]
-    return Example([prefix(), Part(text)] if rng.random() < 0.3 else [Part(text)], tasks)
+    """Keys and values, as JSON, as lines, or as sentences of the needle kind; half of the codes are UUIDs."""
+    kinds = rng.choice(PAIRS)
+    room = source.longest * rng.uniform(0.3, 0.75)
+    each = sum(TOKENS[kind] for kind in kinds) + 4
+    table = {value(kinds[0], source, rng): value(kinds[1], source, rng) for _ in range(max(2, int(room / each)))}
+    draw = rng.random() + 0.1 * (late := source.progress >= FRAMED)
+    weight = 2.0 if late and "uuid" in kinds else 1.0
+    head, text, ask, reply = "", "\n".join(f"{k}: {v}" for k, v in table.items()), "\n\n{}:", "{}"
+    if draw < 0.5 or kinds == ("uuid", "uuid"):
+        head = rng.choice(["", "", JSON_HEAD])
+        text = json.dumps(table, indent=rng.choice([None, 1]))
+        text = text.replace('", "', '",\n "') if rng.random() < 0.4 else text
+        ask, reply = rng.choice(['\n\nKey: "{}"\nCorresponding value:', '\n\n"{}":']), '"{}"'
+    elif draw < 0.75 + 0.15 * late:
+        statement, question = rng.choice(NEEDLES)
+        text = rng.choice([" ", "\n"]).join(statement.format(k=k, v=v) for k, v in table.items())
+        ask = rng.choice(SHORT).format(question.format(k="{}"))
+        if late and source.framed(rng):
+            keys = rng.sample(sorted(table), min(len(table), 7))
+            asking = [(asked("answer", question.format(k=key)), key) for key in keys]
+            return Example([prefix(), Part(text)], [replied(parts, table[key], open_end=True) for parts, key in asking])
+    chosen = rng.sample(sorted(table), min(len(table), 7))
+    tasks = [Task([Part(ask.format(key))], [Part(" " + reply.format(table[key]), weight)]) for key in chosen]
+    framed = rng.random() < 0.2
+    return Example([prefix(), Part(text)] if framed else [Part(head + text)], tasks)

@@ -3,7 +3,7 @@
 With random weights, heads that look a token up and copy what follows it form late, and not at all in the time that two
 cores allow. So the dimensions of the stream begin with a meaning (`KNOWN` to `AROUND`): the embeddings fill the first of
 them, and the first layer's heads write the token before, the second before and the average of the last twenty into the
-others. The heads of the next two layers compare these and copy: an induction head (Olsson et al. 2022) by construction,
+others. The heads of the next layers compare these and copy: an induction head (Olsson et al. 2022) by construction,
 and in like company the beginning of one that copies labels. An untrained model repeats what it saw; where to look for
 the answer to a question is what it has to learn. This is a start, not a constraint: every weight is trained. Starting
 heads with products near the identity is mimetic initialisation (Trockman and Kolter 2023, section 4).
@@ -21,26 +21,26 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 THETA = 1e6  # of the rotary positions
 SHARP = 12  # rotary pairs that tell near positions apart; the others hardly turn within a window
 SLOW = [*range(SHARP, 32), *range(32 + SHARP, 64)]  # the dimensions of those others
-KNOWN, OWN = range(128), range(128, 192)  # dimensions of the stream: what is known of a token, what is its own,
-BACK, TWO = range(192, 256), range(256, 288)  # the token before, the second before,
-AROUND = range(288, 320)  # the last twenty
-FIRST = ((OWN, BACK), (OWN[:32], TWO), ((), ()), ((), ()), (KNOWN[:32], AROUND))  # what the first heads read and write
+KNOWN, OWN = range(96), range(96, 160)  # dimensions of the stream: what is known of a token, what is its own,
+BACK, TWO, THREE = range(160, 224), range(224, 256), range(256, 288)  # the token before, the second and third before,
+AROUND, BAG = range(288, 320), range(320, 384)  # what is known of the last twenty, which they are
+FIRST = ((OWN, BACK), (OWN[:32], TWO), (OWN[:32], THREE), (OWN, BAG), (KNOWN[:32], AROUND), ((), ()))  # first heads
+COPIED = (OWN, KNOWN[:64], KNOWN[32:], OWN, KNOWN[:64], KNOWN[32:])  # what each later head copies
 SHARE = 0.045  # of their output in the stream, which was normalised to the square root of its width
 MEAN = 0.3  # the same of an average, which is short
 COPY = 0.4  # the same of a copying head
 MATCH = 1.5  # scale of the queries and keys of look-ups
-STRESS = 3.5  # the same where the surroundings are compared too
 ALIKE = 2.0  # scale of the queries and keys that compare averages
 WIDE = 3.0  # of the biases of an average: the larger, the fewer tokens
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of the model; ``heads`` of 64 make up its width, and five are what the dimensions above are made for."""
+    """Sizes of the model; ``heads`` of 64 make up its width, and six are what the dimensions above are made for."""
 
     layers: int = 4
-    heads: int = 5
-    inner: int = 832
+    heads: int = 6
+    inner: int = 768
     window: int = 1024
 
     @property
@@ -89,7 +89,7 @@ def embed(weight: Tensor, vectors: Tensor | None) -> None:
     rare = torch.full((entries, 1), 0.0)
     if vectors is not None:
         rare = 0.7 * torch.log1p(torch.arange(entries))[:, None] / math.log(entries)
-        weight[:, KNOWN] = vectors * rare
+        weight[:, KNOWN] = nn.functional.normalize(vectors[:, : len(KNOWN)], dim=-1) * rare
     own = nn.functional.normalize(torch.randn(entries, 64), dim=-1)
     weight[:, OWN] = own * (1 - rare.square()).sqrt()
 
@@ -116,33 +116,32 @@ def start_heads(model: Qwen2ForCausalLM, shape: Shape) -> None:
                 for k, (mine, place) in enumerate(zip(taken, places, strict=True)):
                     share = math.sqrt(SHARE if head < 3 else MEAN)
                     values[head, k, mine], outputs[place, head, k] = share, share
-        elif layer < 3:
+        else:
             for head in range(shape.heads):
-                _look_up(queries[head], keys[head], head)
-                copied = (OWN, range(64), range(64, 128), OWN, range(64))[head]
+                _look_up(queries[head], keys[head], head, wide=head >= 3 or layer == shape.layers - 1)
+                copied = COPIED[head]
                 values[head] = torch.eye(width)[list(copied)] * math.sqrt(COPY)
                 outputs[:, head] = turn @ values[head].T
 
 
-def _look_up(query: Tensor, key: Tensor, head: int) -> None:
-    """Compare this token and the one before it with the two before another: what followed them is copied.
+def _look_up(query: Tensor, key: Tensor, head: int, wide: bool) -> None:
+    """Compare this token and those before it with the three before another: what followed them is copied.
 
-    The last two heads compare the surroundings as well, by some of their components: a label is found behind the same
-    words as stand here, in like company.
+    Wide ones, half of the heads and all of the last layer's, compare the surroundings as well: a label or a value is
+    found behind the same words as stand here.
     """
     query *= 0.3
     key *= 0.3
-    around = 0 if head < 3 else 24
-    share = (24, 16) if head < 3 else (6, 10)
     places = iter(SLOW)
-    for size, mine, theirs in ((share[0], OWN, BACK), (share[1], BACK, TWO)):
-        view = torch.linalg.qr(torch.randn(len(theirs), len(theirs)))[0][:size] * (MATCH if head < 3 else STRESS)
+    exact = ((8, OWN, BACK), (4, BACK[:32], TWO)) if wide else ((20, OWN, BACK), (12, BACK[:32], TWO), (8, TWO, THREE))
+    for size, mine, theirs in exact:
+        view = torch.linalg.qr(torch.randn(len(theirs), len(theirs)))[0][:size] * MATCH
         for row in view:
             place = next(places)
             query[place, mine[0] : mine[0] + len(theirs)] += row
             key[place, theirs[0] : theirs[0] + len(theirs)] += row
-    for k in range(around):
-        place, component = next(places), AROUND[(k + (head == 4) * 8) % 32]
+    for k, place in enumerate(places):
+        component = AROUND[(k + head * 8) % 32] if k < 12 else BAG[(k * 4 + head) % 64]
         query[place, component] += ALIKE
         key[place, component] += ALIKE
 

@@ -24,7 +24,7 @@ from training.causal_text import load_pools
 log = logging.getLogger(__name__)
 COMPONENTS = 128
 GROUP = 20  # sentences of a group, the anchor included
-MOST = 30_000  # sentences that are compared
+MOST = 16_000  # sentences that are compared
 LIKE = (0.5, 0.95)  # cosine of a group's eighth member to the anchor, and of what counts as the same sentence
 
 

@@ -14,38 +14,65 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ctxproc.prompt import Prompt, template
+from training.causal_questions import Asked
 from training.causal_text import Pool
 
-QUOTED = 0.4  # weight of a quotation's tokens: many, and each follows from the one before
+COPYING = 2 / 9  # share of the training up to which look-up is most of what is learnt
+READING = 1 / 2  # and up to which reading is
+FRAMED = 11 / 18  # and from which on half of the examples have the form of a strategy's prompt
 SHORT = ("\n\nQuestion:\n{}\n\nAnswer:", "\n\nQuestion: {}\nAnswer:", "\n\nQuestion: {}\n\nAnswer:", "\n{}\nAnswer:")
 
 
 class Part(NamedTuple):
-    """A piece of text that is tokenised on its own; ``weight`` is that of its tokens in the loss."""
+    """A piece of text that is tokenised on its own; ``weight`` is that of its first token in the loss, if it has one."""
 
     text: str
     weight: float = 0.0
 
 
+@dataclass(frozen=True)
+class Task:
+    """What follows the context: the prompt's end, and the reply; ``ends`` tells whether the reply is whole."""
+
+    asked: list[Part]
+    reply: list[Part]
+    ends: bool = True
+
+
 @dataclass
 class Example:
-    """A context and its tasks; behind a task whose last part has a weight comes end-of-text."""
+    """A context and its tasks; ``chat`` puts all of it into the turns of a conversation."""
 
     context: list[Part]
-    tasks: list[list[Part]] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    chat: bool = False
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where tasks are made from: a pool of text, groups of like sentences in it, and the longest example in tokens."""
+    """Where tasks are made from.
+
+    Attributes:
+        pool: of plain text.
+        groups: of like sentences in it.
+        asked: passages with their questions.
+        wiki: passages of an encyclopedia.
+        longest: tokens of an example.
+        progress: the share of the training that is done.
+    """
 
     pool: Pool
     groups: Tensor
-    longest: int
+    asked: Sequence[Asked]
+    wiki: Sequence[str]
+    longest: int = 500
+    progress: float = 1.0
 
-    def of(self, longest: int) -> Source:
-        """The same text for examples of another length."""
-        return Source(self.pool, self.groups, longest)
+    def framed(self, rng: random.Random) -> bool:
+        """Whether an example has the form of a strategy's prompt, which is long, and not a short one: few at first."""
+        if self.progress >= 1.0:
+            return rng.random() < 0.8
+        return rng.random() < (0.5 if self.progress >= FRAMED else min(0.35, 0.15 + 0.6 * self.progress))
 
 
 Maker = Callable[[Source, random.Random], Example]
@@ -67,35 +94,51 @@ def brief(question: str, form: int) -> list[Part]:
     return [Part(SHORT[form].format(question))]
 
 
-def reply(answer: str, quote: str = "") -> list[Part]:
-    """The reply to a task: an answer, or the two lines that the strategies' prompts ask for."""
-    parts = [Part(f" {answer}", 1.0)]
-    return [*parts, Part("\nQuote:", QUOTED), Part(f" {quote}", QUOTED)] if quote else parts
+def replied(parts: list[Part], answer: str, quote: str = "", open_end: bool = False) -> Task:
+    """A task with the reply that a strategy asks for: the answer and, where it is given, the sentence that says so.
+
+    Few tokens of a quotation have to be learnt, which are those at which it begins. With ``open_end`` the reply stops
+    where the quotation would begin.
+    """
+    said = [Part(f" {answer}", 1.0)]
+    if open_end:
+        return Task(parts, [*said, Part("\nQuote:", 0.1)], ends=False)
+    return Task(parts, [*said, Part("\nQuote:", 0.1), Part(f" {quote}", 0.5)] if quote else said)
 
 
-def missing() -> list[Part]:
-    """The reply where the context does not answer."""
-    return [Part(" NOT FOUND", 1.0)]
+def missing(parts: list[Part]) -> Task:
+    """The task where the context does not answer."""
+    return Task(parts, [Part(" NOT FOUND", 0.7)])
 
 
 def mixture(progress: float) -> dict[str, float]:
-    """How often each kind of task is made, by the share of the training that is done: copying first, then reading."""
-    late = min(1.0, progress / 0.5)
+    """How often each kind of task is made, by the share of the training that is done: copying, then reading, then both."""
+    if progress >= 1.0:
+        return {"facts": 0.40, "pairs": 0.15, "shots": 0.10, "cloze": 0.10, "real": 0.25}
+    if progress >= FRAMED:
+        return {"facts": 0.30, "pairs": 0.22, "shots": 0.18, "cloze": 0.10, "real": 0.20}
+    if progress >= READING:
+        return {"facts": 0.22, "pairs": 0.18, "shots": 0.20, "cloze": 0.12, "real": 0.28}
+    if progress >= COPYING:
+        return {"facts": 0.12, "pairs": 0.10, "shots": 0.20, "cloze": 0.23, "real": 0.35}
+    late = min(1.0, progress / 0.4)
     return {
-        "repeated": 0.05 * (1 - late),
-        "facts": 0.45 - 0.1 * late,
-        "shots": 0.3,
-        "reading": 0.15 + 0.15 * late,
-        "plain": 0.05,
+        "facts": 0.40 - 0.20 * late,
+        "pairs": 0.25 - 0.13 * late,
+        "shots": 0.20 - 0.02 * late,
+        "cloze": 0.10 + 0.10 * late,
+        "real": 0.05 + 0.25 * late,
     }
 
 
 def examples(
     source: Source, makers: dict[str, Maker], shares: dict[str, float], rng: random.Random
 ) -> Iterator[tuple[str, Example]]:
-    """Examples without end, with the name of their kind."""
+    """Examples without end, with the name of their kind; half of them as conversations."""
     names: Sequence[str] = sorted(shares)
     weights = [shares[name] for name in names]
     while True:
         name = rng.choices(names, weights)[0]
-        yield name, makers[name](source, rng)
+        example = makers[name](source, rng)
+        example.chat = rng.random() < 0.5
+        yield name, example

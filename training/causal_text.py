@@ -2,8 +2,9 @@
 
     python -m training.causal_text --data ../shared/data --out build/causal
 
-writes ``pool.json`` and ``tokenizer.json``. Only the folder ``train`` is read: no evaluation set gets in. One book in
-twenty is kept apart as development text.
+writes ``pool.json`` and the tokenizer's files. Books and speeches come from the folder ``train``; what of them stands in
+an evaluation set is dropped (`overlap`), and one book in twenty is kept apart as development text. The tokenizer sees
+the passages of ``questions.json`` too, which `causal_questions` wrote.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import PreTrainedTokenizerFast
 
 from ctxproc.prompt import source, template_names
+from training.overlap import Overlap, evaluation_texts
 from training.reader_cloze import NAME, OPENERS, STOP, sentences
 from training.reader_text import books, windows
 
@@ -31,6 +33,11 @@ ENTRIES = 12_288  # of the vocabulary
 APART = 20  # one book in so many is development text
 READ = 240_000  # characters of a book that are used
 BEGIN, END = "<s>", "</s>"
+ROLES = {role: f"<|{role}|>" for role in ("system", "user", "assistant")}
+CHAT = (
+    "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + eos_token }}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
 
 
 @dataclass
@@ -104,10 +111,15 @@ def make_pools(data: Path, rng: random.Random) -> tuple[Pool, Pool]:
     for number, (_, text) in enumerate(books(data)):
         if len(text) > 2000:
             fill(dev if number % APART == 0 else train, text, rng)
+    keep = Overlap.of(evaluation_texts(data))
     for pool in (train, dev):
-        pool.sentences = list(dict.fromkeys(pool.sentences))
+        pool.passages = [text for _, text in keep.filter([("passage", text) for text in pool.passages])]
+        pool.sentences = [
+            text for _, text in keep.filter([("sentence", text) for text in dict.fromkeys(pool.sentences)])
+        ]
         rng.shuffle(pool.sentences)
         count_words(pool)
+    keep.write("causal_text")
     return train, dev
 
 
@@ -120,7 +132,7 @@ def train_tokenizer(texts: Iterator[str]) -> PreTrainedTokenizerFast:
     inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=ENTRIES,
-        special_tokens=[BEGIN, END],
+        special_tokens=[BEGIN, END, *ROLES.values()],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -131,15 +143,18 @@ def train_tokenizer(texts: Iterator[str]) -> PreTrainedTokenizerFast:
         bos_token=BEGIN,
         eos_token=END,
         pad_token=END,
+        additional_special_tokens=list(ROLES.values()),
+        chat_template=CHAT,
         model_max_length=1024,
         clean_up_tokenization_spaces=False,
     )
 
 
-def tokenizer_texts(pool: Pool) -> Iterator[str]:
-    """What the tokenizer sees: every third passage, the prompts, and numbers, codes and labels as tasks have them."""
+def tokenizer_texts(pool: Pool, asked: list[str]) -> Iterator[str]:
+    """What the tokenizer sees: passages, the prompts, and numbers, codes and labels as tasks have them."""
     rng = random.Random(3)
     yield from pool.passages[::3]
+    yield from asked * 2
     prompts = [source(name) for name in template_names()]
     yield from prompts * 50
     for _ in range(20_000):
@@ -159,7 +174,9 @@ def main(data: Path, out: Path) -> None:
     for name, pool in (("train", train), ("dev", dev)):
         log.info("%s: %s", name, {key: len(value) for key, value in asdict(pool).items()})
     (out / "pool.json").write_text(json.dumps({"train": asdict(train), "dev": asdict(dev)}), encoding="utf-8")
-    train_tokenizer(tokenizer_texts(train)).save_pretrained(out)
+    questions = json.loads((out / "questions.json").read_text(encoding="utf-8"))
+    asked = [text for entry in questions["train"] for text in (entry["context"], *(q for q, _ in entry["pairs"]))]
+    train_tokenizer(tokenizer_texts(train, asked)).save_pretrained(out)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@
 writes ``pretrain.jsonl`` (questions made from plain text), ``broad.jsonl`` (stories, papers, relations), ``real.jsonl``
 (questions people typed, in groups of passages for one question), ``tune.jsonl`` and ``last.jsonl`` (mixtures), and
 ``dev.jsonl``. Nothing of the test half gets in: see `Held`, and `check`, which reads the files back and compares.
+Rows with evaluation text go (`training.overlap`; ``reader_plain.json`` says how many); the shipped first two stages were
+made before that filter and had `Held` alone.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from pathlib import Path
 
 import click
 
+from training.evaluation_texts import evaluation_texts
+from training.overlap import Overlap
 from training.reader_cloze import Example, answers_in, cloze, find_spans, recurring, sentences
 from training.reader_neighbours import Neighbours
 from training.reader_text import (
@@ -180,16 +184,20 @@ def main(data: Path, out: Path, only: tuple[str, ...]) -> None:
     """Write the training sets."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     out.mkdir(parents=True, exist_ok=True)
-    held = Held.from_data(data)
+    held, keep = Held.from_data(data), Overlap.of(evaluation_texts(data))
     log.info("dev: %s", write(out / "dev.jsonl", development(data), None))
     makers = {"pretrain": pretraining, "broad": broad, "real": real}
     for name, maker in makers.items():
         if not only or name in only:
-            log.info("%s: %s", name, write(out / f"{name}.jsonl", maker(data, held, random.Random(1)), held))
+            made = keep.filter(
+                maker(data, held, random.Random(1)), text=lambda e: [e.question, e.context], source=lambda e: e.kind
+            )
+            log.info("%s: %s", name, write(out / f"{name}.jsonl", made, held))
     (out / "tune.jsonl").write_text("".join(mix(out, random.Random(1))), encoding="utf-8")
     (out / "last.jsonl").write_text("".join(last(out, random.Random(2))), encoding="utf-8")
     for name in (*makers, "tune", "last"):
         check(out / f"{name}.jsonl", held)
+    keep.write("reader_plain", out)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,29 @@
-"""Turn a checkpoint into the shipped weights: differences to the trunk in fp16, calibration, facts.
+"""Turn checkpoints into the shipped weights: the difference to the trunk in int8, calibration, facts.
 
-    python -m training.reader_export --checkpoint build/reader/three/best.safetensors --dev build/reader/dev.jsonl
+    python -m training.reader_export --checkpoint build/reader/four/mean.safetensors --dev build/reader/dev.jsonl
 
-The calibration is a logistic regression on the development groups (gold passage and nearest others): was the best span
-right? Its target is the token F1 of the span, 0 on passages without an answer.
+The calibration is a logistic regression on the development groups (gold passage and nearest others): was the best
+answer right? Its target is the token F1 of the answer, 0 on passages without one.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ctxproc.llm.reader import FORMAT, WEIGHTS
+from ctxproc.llm.delta import write_model
+from ctxproc.llm.shelf import WEIGHTS
 from ctxproc.llm.span_model import MAX_SPAN, RANK, Encoder, SpanModel
 from ctxproc.llm.trunk import trunk_folder
-from training.reader import fresh_model, load_weights
+from training.reader import fresh_model, put
 from training.reader_batches import Row, load_groups
 from training.reader_measure import f1, readings, summarise
 
@@ -31,14 +32,16 @@ KEPT = 0.95  # of the F1 on gold passages that abstaining may not touch
 log = logging.getLogger("training.reader_export")
 
 
-def difference(model: SpanModel, trunk: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What changed, in fp16: the head in full, the trunk's trained weights less the installed ones."""
-    changed = {}
-    for name, value in model.state_dict().items():
-        base = trunk[name.removeprefix("trunk.")] if name.startswith("trunk.") else torch.zeros_like(value)
-        if not torch.equal(value, base):
-            changed[name] = (value - base).half().contiguous()
-    return changed
+def blend(paths: Sequence[Path], shares: Sequence[float]) -> SpanModel:
+    """A model whose weights are the weighted mean of those of checkpoints or folders of shipped weights."""
+    total: dict[str, Tensor] = {}
+    for path, share in zip(paths, shares, strict=True):
+        model = fresh_model()
+        put(model, path)
+        for name, value in model.state_dict().items():
+            total[name] = total.get(name, 0) + value * share / sum(shares)
+    model.load_state_dict(total)
+    return model.eval()
 
 
 def calibrate(groups: list[list[Row]], read: list[tuple[str, float, float]]) -> dict[str, float]:
@@ -78,32 +81,29 @@ def threshold(groups: list[list[Row]], read: list[tuple[str, float, float]]) -> 
 
 
 @click.command()
-@click.option("--checkpoint", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--checkpoint", "checkpoints", type=click.Path(path_type=Path, exists=True), required=True, multiple=True)
+@click.option(
+    "--share", "shares", type=float, multiple=True, help="Of each checkpoint in the mean; equal if not given."
+)
 @click.option("--dev", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--out", type=click.Path(path_type=Path), default=WEIGHTS)
-def main(checkpoint: Path, dev: Path, out: Path) -> None:
-    """Write reader.safetensors and reader.json."""
+def main(checkpoints: tuple[Path, ...], shares: tuple[float, ...], dev: Path, out: Path) -> None:
+    """Write reader.safetensors and reader.json: the mean of the checkpoints, calibrated as it is read back."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    out.mkdir(parents=True, exist_ok=True)
-    model = fresh_model()
-    load_weights(model, load_file(checkpoint))
-    trunk = trunk_folder() / "model.safetensors"
-    groups = load_groups(dev, Encoder(trunk_folder()), 512)
-    with torch.no_grad():
-        changed = difference(model, load_file(trunk))
-    read = readings(model, [row for group in groups for row in group])
-    calibration = calibrate(groups, read)
-    save_file(changed, out / "reader.safetensors", {"format": str(FORMAT)})
-    (out / "reader.safetensors").chmod(0o644)
-    facts = {
-        "format": FORMAT,
-        "trunk_sha256": hashlib.sha256(trunk.read_bytes()).hexdigest(),
+    model = blend(checkpoints, shares or [1.0] * len(checkpoints))
+    facts: dict[str, Any] = {
+        "licence": "Apache-2.0",
         "max_span": MAX_SPAN,
         "rank": RANK,
-        "calibration": {name: round(value, 5) for name, value in calibration.items()},
-        "development": {name: round(value, 4) for name, value in summarise(groups, read).items()},
+        "calibration": {"offset": 0.0, "present": 1.0, "share": 1.0, "threshold": 0.0},
     }
-    (out / "reader.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_model("reader", model.state_dict(), facts, out)
+    put(model, out)
+    groups = load_groups(dev, Encoder(trunk_folder()), 512)
+    read = readings(model, [row for group in groups for row in group])
+    facts["calibration"] = {name: round(value, 5) for name, value in calibrate(groups, read).items()}
+    facts["development"] = {name: round(value, 4) for name, value in summarise(groups, read).items()}
+    write_model("reader", model.state_dict(), facts, out)
     log.info("%s", json.dumps(facts))
 
 

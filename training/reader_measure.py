@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ctxproc.llm.span_model import Batch, SpanModel
+from ctxproc.llm.span_model import Batch, SpanModel, choose
 from training.reader_batches import Row
 
 __all__ = ["f1", "measure", "readings", "summarise"]
@@ -32,19 +32,14 @@ def _f1(left: list[str], right: list[str]) -> float:
 
 @torch.no_grad()
 def readings(model: SpanModel, rows: Sequence[Row], size: int = 32) -> list[tuple[str, float, float]]:
-    """Per row: the best span as text, its score, and the log-odds that there is any answer."""
+    """Per row: the best answer as text, its score, and the log-odds that there is any answer."""
     order = sorted(range(len(rows)), key=lambda k: len(rows[k].encoded))
     out: dict[int, tuple[str, float, float]] = {}
     for begin in range(0, len(order), size):
         part = order[begin : begin + size]
-        scores = model(Batch.of([rows[k].encoded for k in part]))
-        best, place = scores.flatten(1).max(1)
-        any_span = scores.flatten(1).logsumexp(1)
-        for row, k in enumerate(part):
-            item = rows[k].encoded
-            i, j = divmod(int(place[row]), scores.shape[2])
-            text = rows[k].context[item.offsets[i - item.first][0] : item.offsets[j - item.first][1]]
-            out[k] = (text, float(best[row]), float(any_span[row]))
+        for k, scores in zip(part, model(Batch.of([rows[k].encoded for k in part])), strict=True):
+            choice = choose(scores, rows[k].encoded, rows[k].question, rows[k].context)
+            out[k] = (rows[k].context[choice.start : choice.end], choice.best, choice.any_span)
     return [out[k] for k in range(len(rows))]
 
 

@@ -12,7 +12,7 @@ import click
 
 from ctxproc.cli.ask import ask
 from ctxproc.cli.cache import cache
-from ctxproc.cli.catalogues import criteria, models, strategies
+from ctxproc.cli.catalogues import criteria, strategies
 from ctxproc.cli.chat import chat
 from ctxproc.cli.compare import compare
 from ctxproc.cli.completion import completion
@@ -20,6 +20,7 @@ from ctxproc.cli.config import config
 from ctxproc.cli.doctor import doctor
 from ctxproc.cli.explain import explain
 from ctxproc.cli.memory import memory
+from ctxproc.cli.models import models
 from ctxproc.cli.terminal import plain
 from ctxproc.errors import CtxprocError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Generator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from ctxproc.chunk import sentence_around
@@ -19,7 +19,8 @@ from ctxproc.llm.trunk import trunk_folder
 from ctxproc.prompt import Prompt
 
 if TYPE_CHECKING:
-    from ctxproc.llm.reader import Reading, SpanReader
+    from ctxproc.llm.reader import Reading
+    from ctxproc.llm.reader_zh import TwoReaders
 
 WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W\d_\u2e80-\U0003ffff]+")
 """A number with separators, or a run of letters of a script that writes words apart."""
@@ -29,10 +30,11 @@ SPECIALS = 3  # [CLS] question [SEP] context [SEP]
 
 
 class BuiltinReader(LLM):
-    """A span reader on the trunk of all-MiniLM-L6-v2; see weights/MODEL_CARD.md for what it can and cannot do.
+    """A span reader on the trunk of all-MiniLM-L6-v2; see weights/reader.md for what it can and cannot do.
 
     ``generate`` gives the span as text, the sentence around it as quote, and a calibrated confidence; no tokens are
-    generated. Its tokenizer loads at once, its weights when first needed.
+    generated. Its tokenizer loads at once, its weights when first needed. A question or a passage in Chinese goes to a
+    reader of its own (reader_zh.py), with weights of its own.
 
     Raises:
         ModelError: the package that brings the trunk is not installed.
@@ -62,15 +64,20 @@ class BuiltinReader(LLM):
         return 0
 
     @cached_property
-    def _reader(self) -> SpanReader:
+    def _reader(self) -> TwoReaders:
         from ctxproc.llm.hardware import choose_device, choose_dtype
         from ctxproc.llm.quantise import hushed
 
         with hushed():
             from ctxproc.llm.reader import SpanReader
+            from ctxproc.llm.reader_zh import ChineseReader, TwoReaders
 
         device = choose_device(self._device)
-        return SpanReader.load(device=device, dtype=choose_dtype(self._dtype, device))
+        dtype = choose_dtype(self._dtype, device)
+        return TwoReaders(
+            partial(SpanReader.load, device=device, dtype=dtype),
+            partial(ChineseReader.load, device=device, dtype=dtype),
+        )
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Generation]:
         """The best span of each prompt's contexts, with a low confidence where the passage holds no answer."""

@@ -1,7 +1,11 @@
-"""Cross-encoders of sentence-transformers: models that read a query and a text together and give one number."""
+"""Cross-encoders: models that read a query and a text together and give one number.
+
+The built-in judge (judge.py), or a cross-encoder of sentence-transformers.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,3 +38,29 @@ def cross_encoder(model: str) -> CrossEncoder:
     if made.num_labels != 1:
         raise ModelError(f"cross-encoder {model}: gives {made.num_labels} numbers for a pair, and one is needed")
     return made
+
+
+def relevances(model: str, query: str, kept: Sequence[str], texts: Sequence[str]) -> list[float]:
+    """How relevant each text is to a query and to texts kept before, from 0 to 1.
+
+    Args:
+        model: "" for the built-in judge, which reads texts of any length, or a folder or hub name, whose window cuts at
+            the end; that model reads the kept texts as if they were part of the query.
+        query: in words.
+        kept: in the order in which they were kept.
+        texts: one number is given for each.
+
+    Raises:
+        ModelError: the model cannot be loaded, or gives more than one number.
+    """
+    if not texts:
+        return []
+    if not model:
+        from ctxproc.llm.judge import built_in_judge
+
+        return built_in_judge().score(query, kept, texts)
+    from torch.nn import Sigmoid
+
+    pairs = [(" ".join([query, *kept]), text) for text in texts]
+    found = cross_encoder(model).predict(pairs, activation_fn=Sigmoid(), show_progress_bar=False)
+    return [float(value) for value in found]

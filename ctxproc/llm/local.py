@@ -38,7 +38,7 @@ class TransformersLLM(WindowedLLM):
     """A causal language model of transformers. One thread at a time may use it.
 
     Args:
-        name: a folder with ``config.json``, tokenizer and safetensors, a GGUF file, or a hub name.
+        name: a folder with ``config.json``, tokenizer and safetensors, a GGUF file, ``builtin:causal``, or a hub name.
         device: "auto", or a device of torch such as "cpu" or "cuda:1".
         dtype: "auto" (measured), "float32", "bfloat16" or "float16". Greedy text is the same alone and in a batch, read
             anew and from the cache, up to rounding: always in float32 for all practical purposes, in 16 bits where no two

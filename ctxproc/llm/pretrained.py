@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from ctxproc.errors import ConfigError, ModelError
 from ctxproc.llm.quantise import GGUF_PACKAGES, hushed, missing, no_hub_kernels, quantised_layers, quantising
+from ctxproc.llm.shelf import WEIGHTS, built_in
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+BUILTIN = "builtin:causal"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 WINDOW_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length", "n_ctx")
 DEFAULT_WINDOW = 2048  # of a model that names none, such as one with relative positions
@@ -203,15 +205,19 @@ class Source:
 
 
 def find(name: str) -> Source:
-    """The folder or GGUF file called ``name``, else the hub model of that name.
+    """The folder or GGUF file called ``name``, the model that is built in, or else the hub model of that name.
 
     A folder without safetensors that holds exactly one GGUF file stands for that file. What looks like a path is never
     sent to a hub: an existing one, one with more than one separator or a leading ``.`` or ``~``, one that ends in
     ``.gguf``, and one whose first part is a folder here.
 
     Raises:
-        ModelError: it looks like a path and no model is there.
+        ModelError: it looks like a path and no model is there; the built-in model's files are not as they were made.
     """
+    if name == BUILTIN:
+        model = built_in("causal")
+        model.check()
+        return Source(name, str(WEIGHTS / model.name), local=True)
     path = Path(name).expanduser()
     if path.is_dir():
         return _in_folder(name, path.resolve())

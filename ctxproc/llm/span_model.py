@@ -11,6 +11,7 @@ passages of one question can be compared.
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ SPECIALS = 3  # [CLS] question [SEP] context [SEP]
 MAX_SPAN = 30  # tokens an answer may have
 RANK = 64
 IMPOSSIBLE = -1e4  # score of what is not a span of the context
+CANDIDATES = 40  # likely spans that are compared
+WORDS = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,53 @@ def spans(inside: Tensor) -> Tensor:
     size = inside.shape[1]
     band = torch.ones(size, size, dtype=torch.bool, device=inside.device).triu().tril(MAX_SPAN - 1)
     return inside[:, :, None] & inside[:, None, :] & band
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The answer among the spans of one passage: its characters, and what it and all spans score together."""
+
+    start: int
+    end: int
+    best: float  # log of the summed exponentials of the spans that say the same, relative to null = 0
+    any_span: float  # the same of all spans
+
+
+def choose(scores: Tensor, item: Encoded, question: str, context: str) -> Choice:
+    """The text that is likeliest, summed over its occurrences, as the likeliest span that says it.
+
+    Spans say the same if their words do, without case and punctuation; only the ``CANDIDATES`` likeliest spans are
+    looked at. Training sums over occurrences too, so one occurrence alone may have little of the probability.
+    What only repeats words of the question comes last, unless the question has an "or".
+
+    Args:
+        scores: Of this passage, (T, T), with at least one span.
+        item: The question and the context as read.
+        question: As text.
+        context: As text, which the offsets are of.
+    """
+    flat = scores.flatten()
+    top, places = flat.topk(min(CANDIDATES, len(flat)))
+    any_span = float(flat.logsumexp(0))
+    masses: dict[str, float] = {}
+    likeliest: dict[str, tuple[int, int]] = {}
+    for score, place in zip(top.tolist(), places.tolist(), strict=True):
+        if score <= IMPOSSIBLE / 2:
+            break
+        first, last = divmod(place, scores.shape[1])
+        start, end = item.offsets[first - item.first][0], item.offsets[last - item.first][1]
+        said = _said(context[start:end])
+        likeliest.setdefault(said, (start, end))
+        masses[said] = masses.get(said, 0.0) + math.exp(score - any_span)
+    asked = frozenset(WORDS.findall(question.lower()))
+    echoes = {said for said in masses if "or" not in asked and asked.issuperset(said.split())}
+    said = max(masses, key=lambda said: (said not in echoes, masses[said]))
+    return Choice(*likeliest[said], math.log(max(masses[said], 1e-30)) + any_span, any_span)
+
+
+def _said(text: str) -> str:
+    """The words of an answer; the text itself where it has none."""
+    return " ".join(WORDS.findall(text.lower())) or text
 
 
 def _whole_marks(context: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -24,6 +24,7 @@ from ctxproc.memory.known import Known
 if TYPE_CHECKING:
     from ctxproc.catalogue import Spec
     from ctxproc.memory.embed import Embedder
+    from ctxproc.memory.extract.tagger import By
     from ctxproc.memory.graph_index import ConceptIndex
     from ctxproc.memory.lexical import LexicalIndex
     from ctxproc.memory.vector import VectorIndex
@@ -80,7 +81,8 @@ class Corpus:
         ids: of each chunk in the indexes, ascending; default: its place.
         vectors: opens an index of the embeddings; default: they are made here and searched one by one.
         lexical: opens an index of the words; default: one is made here.
-        concepts: opens an index of the concepts; default: one is made here.
+        concepts: opens an index of the concepts that are found in a way; default: one is made here.
+        device: where models other than the embedder run.
         passages: what a store keeps of these ids, those that are gone left out; default: nothing is known but the source.
         known: what filters have learnt of these ids before; it learns more.
         clock: tells the time, for criteria to which the age of a chunk matters.
@@ -96,7 +98,8 @@ class Corpus:
         ids: Ids | None = None,
         vectors: Callable[[], VectorIndex] | None = None,
         lexical: Callable[[], LexicalIndex] | None = None,
-        concepts: Callable[[], ConceptIndex] | None = None,
+        concepts: Callable[[By], ConceptIndex] | None = None,
+        device: str = "auto",
         passages: Callable[[Sequence[int]], Sequence[Passage]] | None = None,
         known: Known | None = None,
         clock: Callable[[], datetime] = now,
@@ -111,6 +114,7 @@ class Corpus:
         self._vectors = vectors
         self._lexical = lexical
         self._concepts = concepts
+        self._device = device
         self._passages = passages
         self._known = known or Known()
         self._kept: dict[Hashable, Any] = {}
@@ -150,23 +154,24 @@ class Corpus:
 
         return self._lexical() if self._lexical else self.once("lexical", make)
 
-    @property
-    def concepts(self) -> ConceptIndex:
-        """The graph of the chunks' concepts.
+    def concepts(self, by: By = "rules") -> ConceptIndex:
+        """The graph of the chunks' concepts, found in this way.
 
         Raises:
             LimitError: there are more concepts than it may hold.
+            ModelError: the tagger cannot be loaded.
         """
+        from ctxproc.memory.extract.tagger import finder
         from ctxproc.memory.graph_index import ConceptIndex
 
         def make() -> ConceptIndex:
-            index = ConceptIndex()
+            index = ConceptIndex(finder=finder(by, self._device))
             for start in range(0, len(self.chunks), AT_ONCE):
                 some = slice(start, start + AT_ONCE)
                 index.add(self.ids[some], [chunk.text for chunk in self.chunks[some]])
             return index
 
-        return self._concepts() if self._concepts else self.once("concepts", make)
+        return self._concepts(by) if self._concepts else self.once(("concepts", by), make)
 
     def vectors_of(self, places: Sequence[int]) -> Matrix:
         """The embeddings of these chunks, shape (places, dimensions)."""

@@ -116,11 +116,17 @@ class Embedder:
             with quiet():
                 from sentence_transformers import SentenceTransformer
 
-                return SentenceTransformer(
+                model = SentenceTransformer(
                     str(folder), device=self._device, model_kwargs=options, local_files_only=True
                 ).eval()
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, ImportError) as error:
             raise ModelError(f"embedding model {self.name}: cannot be loaded: {_line(error)}") from error
+        if self.name == "builtin" and model.device.type == "cpu":
+            from ctxproc.llm.delta import share_trunk
+
+            first: Any = model[0]
+            share_trunk(first.auto_model)
+        return model
 
     def _encode(self, texts: list[str], query: bool) -> NDArray[np.float32]:
         """Unit vectors of texts that fit the window."""

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import networkx as nx
 
 from ctxproc.memory.base import Passage
-from ctxproc.memory.extract.concepts import Concept, concepts, sentences
+from ctxproc.memory.extract.concepts import Concept, Finder, by_rules
 from ctxproc.memory.graph_index import NODES, ConceptIndex
 from ctxproc.text import words
 
@@ -70,10 +70,11 @@ class Told:
 
 
 class _Said(NamedTuple):
-    """A sentence, and the stems of its concepts that stand for it, in order."""
+    """A sentence, and its concepts that stand for it, in order: their stems, and as they are written."""
 
     text: str
     stems: tuple[str, ...]
+    surfaces: tuple[str, ...]
 
 
 class _Mention(NamedTuple):
@@ -93,6 +94,7 @@ class ConceptGraph:
         limit: concepts that it may hold.
         revise: shortens what was said of a concept where it is longer than `LONGEST` words; by default the newest
             sentences are kept. Called when a context is read, once for each state of a concept.
+        finder: finds the concepts of passages and questions.
 
     Attributes:
         links: the graph. A node is a stem; its "said" are `_Mention`s in order. "steps" of an edge are those in which the
@@ -100,9 +102,10 @@ class ConceptGraph:
         index: ranks the passages, see `ConceptIndex`; it has all concepts of each sentence.
     """
 
-    def __init__(self, *, limit: int = NODES, revise: Revise | None = None) -> None:
+    def __init__(self, *, limit: int = NODES, revise: Revise | None = None, finder: Finder = by_rules) -> None:
         self.links: nx.Graph[str] = nx.Graph()
-        self.index = ConceptIndex(limit)
+        self.index = ConceptIndex(limit, finder)
+        self._finder = finder
         self._revise = revise
         self._revised: dict[str, str] = {}
         self._passages: dict[int, tuple[int, list[_Said]]] = {}  # with their steps
@@ -130,11 +133,9 @@ class ConceptGraph:
             return
         with self._lock:
             step = max(passage.id for passage in new)
-            for passage in new:
-                found = [(text, concepts(text)) for text in sentences(passage.text)]
+            for passage, found in zip(new, self._finder([one.text for one in new]), strict=True):
                 self.index.add_one(passage.id, [[one.stem for one in some] for _, some in found])
-                said = [_Said(text, tuple(one.stem for one in kept(some))) for text, some in found if some]
-                self._put(step, passage.id, said)
+                self._put(step, passage.id, [_said(text, some) for text, some in found if some])
 
     def remove(self, passages: Iterable[int]) -> None:
         """Take passages out, and the steps in which nothing else came. Ids that are not here are left out."""
@@ -186,11 +187,14 @@ class ConceptGraph:
 
     def surface(self, stem: str) -> str:
         """A concept of the graph as it was last written."""
-        found = {one.stem: one.surface for one in concepts(self._sentence(self.links.nodes[stem]["said"][-1]))}
-        return found[stem]
+        said = self._said(self.links.nodes[stem]["said"][-1])
+        return dict(zip(said.stems, said.surfaces, strict=True))[stem]
+
+    def _said(self, mention: _Mention) -> _Said:
+        return self._passages[mention.passage][1][mention.sentence]
 
     def _sentence(self, mention: _Mention) -> str:
-        return self._passages[mention.passage][1][mention.sentence].text
+        return self._said(mention).text
 
     def context(self, question: str, most: int = MOST) -> list[Told]:
         """What is told of the question's concepts and of their neighbours; the question's own last, before them the best.
@@ -202,8 +206,9 @@ class ConceptGraph:
             question: in words.
             most: concepts at most; those of the question are always told.
         """
+        stems = dict.fromkeys(one.stem for _, found in self._finder([question])[0] for one in found)
         with self._lock:
-            asked = [stem for stem in dict.fromkeys(one.stem for one in concepts(question)) if stem in self.links]
+            asked = [stem for stem in stems if stem in self.links]
             near = {stem for one in asked for stem in self._near(one)}.difference(asked)
             order = sorted((self._value(stem), stem) for stem in near)
             essential = sorted((self._value(stem), stem) for stem in asked)
@@ -267,6 +272,11 @@ class ConceptGraph:
                 steps = self.links.edges[one, other]["steps"]
                 drawn.add_edge(one, other, t=self.time(steps[-1]), strength=len(set(steps)))
             return drawn
+
+
+def _said(text: str, found: Sequence[Concept]) -> _Said:
+    some = kept(found)
+    return _Said(text, tuple(one.stem for one in some), tuple(one.surface for one in some))
 
 
 def kept(found: Sequence[Concept]) -> Sequence[Concept]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ctxproc.errors import LimitError
 from ctxproc.memory.base import Ids
-from ctxproc.memory.extract.concepts import concepts, sentences
+from ctxproc.memory.extract.concepts import Finder, by_rules
 
 Floats = NDArray[np.float64]
 
@@ -51,10 +51,12 @@ class ConceptIndex:
 
     Args:
         limit: concepts that it may hold.
+        finder: finds them in passages and queries.
     """
 
-    def __init__(self, limit: int = NODES) -> None:
+    def __init__(self, limit: int = NODES, finder: Finder = by_rules) -> None:
         self.limit = limit
+        self._finder = finder
         self._lock = threading.RLock()
         self._clear()
 
@@ -92,8 +94,8 @@ class ConceptIndex:
             ValueError: an id is here already, or there are not as many ids as texts.
             LimitError: there would be more concepts than the limit; those before are kept.
         """
-        for key, text in zip(ids, texts, strict=True):
-            self.add_one(int(key), [[one.stem for one in concepts(sentence)] for sentence in sentences(text)])
+        for key, said in zip(ids, self._finder(texts), strict=True):
+            self.add_one(int(key), [[one.stem for one in found] for _, found in said])
 
     def add_one(self, key: int, said: Iterable[Sequence[str]]) -> None:
         """Add a passage by the stems of the concepts of each of its sentences. Errors as in `add`."""
@@ -188,8 +190,9 @@ class ConceptIndex:
         Returns:
             Ids and scores, the highest first, equals by id.
         """
+        asked = {one.stem for _, found in self._finder([query])[0] for one in found} if k > 0 else set()
         with self._lock:
-            start = self._start(query) if k > 0 else {}
+            start = self._start(asked)
             if not start:
                 return np.empty(0, np.int64), np.empty(0)
             if self._walk is None:
@@ -207,9 +210,8 @@ class ConceptIndex:
         order = np.lexsort((ids[places], -scores[places]))[:k]
         return ids[places[order]], scores[places[order]]
 
-    def _start(self, query: str) -> dict[int, float]:
-        """Where the walker starts: the query's concepts that are here, by number, each by its inverse document frequency."""
-        asked = {one.stem for one in concepts(query)}
+    def _start(self, asked: set[str]) -> dict[int, float]:
+        """Where the walker starts: these concepts that are here, by number, each by its inverse document frequency."""
         known = sorted((self._vocabulary[stem], n) for stem in asked if (n := self._frequency(stem)))
         return {number: math.log(1 + len(self) / n) for number, n in known}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 
 from ctxproc.memory.base import Owner, Shelf, Store
+from ctxproc.memory.extract.concepts import Finder, by_rules
 from ctxproc.memory.graph import ConceptGraph, Revise
 from ctxproc.memory.graph_index import NODES, ConceptIndex
 
@@ -24,6 +25,7 @@ class GraphShelf:
         shelf: which.
         limit: concepts of the graph (``limits.nodes``).
         revise: see `ConceptGraph`.
+        finder: finds the concepts.
     """
 
     def __init__(
@@ -34,9 +36,10 @@ class GraphShelf:
         *,
         limit: int = NODES,
         revise: Revise | None = None,
+        finder: Finder = by_rules,
     ) -> None:
         self._store, self._owner, self._shelf = store, owner, shelf
-        self._graph = ConceptGraph(limit=limit, revise=revise)
+        self._graph = ConceptGraph(limit=limit, revise=revise, finder=finder)
         self._generation = 0
         self._lock = threading.Lock()
 
@@ -64,9 +67,11 @@ class GraphShelf:
 class IndexShelf:
     """The index of the concepts of all passages on a shelf, for the criterion `graph`. Otherwise as `GraphShelf`."""
 
-    def __init__(self, store: Store, owner: Owner, shelf: Shelf, *, limit: int = NODES) -> None:
+    def __init__(
+        self, store: Store, owner: Owner, shelf: Shelf, *, limit: int = NODES, finder: Finder = by_rules
+    ) -> None:
         self._store, self._owner, self._shelf = store, owner, shelf
-        self._index = ConceptIndex(limit)
+        self._index = ConceptIndex(limit, finder)
         self._generation = 0
         self._lock = threading.Lock()
 

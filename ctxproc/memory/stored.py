@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ctxproc.memory.cache import Caches
     from ctxproc.memory.corpus import Corpus
     from ctxproc.memory.embed import Embedder
+    from ctxproc.memory.extract.tagger import By
     from ctxproc.memory.filters import Filter
     from ctxproc.memory.graph_index import ConceptIndex
     from ctxproc.memory.graph_shelf import IndexShelf
@@ -80,7 +81,7 @@ class Stored:
         self.trace = Trace(listeners=list(listeners))
         self._progress = self.trace.progress("embed")
         self._corpora: dict[Shelf, tuple[int, Corpus]] = {}
-        self._concepts: dict[Shelf, IndexShelf] = {}
+        self._concepts: dict[tuple[Shelf, By], IndexShelf] = {}
         self._known = {shelf: Known() for shelf in SHELVES}
         self._lock = threading.RLock()
         if "\0" in str(path):
@@ -226,18 +227,21 @@ class Stored:
         """The index of a shelf's words."""
         return self.caches.texts(self.owner, shelf)
 
-    def concepts(self, shelf: Shelf) -> ConceptIndex:
-        """The graph of a shelf's concepts, which is kept in this process alone.
+    def concepts(self, shelf: Shelf, by: By = "rules") -> ConceptIndex:
+        """The graph of a shelf's concepts, found in this way; it is kept in this process alone.
 
         Raises:
             LimitError: there are more than ``limits.nodes``.
+            ModelError: the tagger cannot be loaded.
         """
+        from ctxproc.memory.extract.tagger import finder
         from ctxproc.memory.graph_shelf import IndexShelf
 
         with self._lock:
-            if shelf not in self._concepts:
-                self._concepts[shelf] = IndexShelf(self.store, self.owner, shelf, limit=self.settings.limits.nodes)
-            return self._concepts[shelf].index()
+            if (shelf, by) not in self._concepts:
+                limit, found = self.settings.limits.nodes, finder(by, self.settings.device)
+                self._concepts[shelf, by] = IndexShelf(self.store, self.owner, shelf, limit=limit, finder=found)
+            return self._concepts[shelf, by].index()
 
     def corpus(self, shelf: Shelf) -> Corpus:
         """A shelf as it is now, to be searched; the same object as long as nothing has changed."""
@@ -256,7 +260,7 @@ class Stored:
                     ids=ids,
                     vectors=lambda: self.vectors(shelf),
                     lexical=lambda: self.lexical(shelf),
-                    concepts=lambda: self.concepts(shelf),
+                    concepts=lambda by: self.concepts(shelf, by),
                     passages=lambda some: self.store.passages(self.owner, shelf, some),
                     known=self._known[shelf],
                 )

@@ -17,7 +17,7 @@ from typing import ClassVar
 from ctxproc.catalogue import Spec, split
 from ctxproc.errors import ConfigError, ModelError, UnknownNameError
 from ctxproc.job import JOINT, Job, clip
-from ctxproc.llm.cross_encoder import cross_encoder
+from ctxproc.llm.cross_encoder import relevances
 from ctxproc.measures import gain, per_token
 from ctxproc.prompt import Prompt
 from ctxproc.strategies.base import ANSWER, Plan
@@ -142,29 +142,46 @@ class Embedding(Judge):
 
 @dataclass
 class CrossEncoder(Judge):
-    """A cross-encoder reads question and kept chunks together with each chunk (CogLTX's judge, without its training).
+    """A cross-encoder reads question and kept chunks together with each chunk; the built-in one is trained for that.
+
+    It reads the best chunks by the judge "embedding"; those have the score ``share * p + (1 - share) * e`` of what the two
+    judges say, the others scores below -1 in the order of e.
 
     Attributes:
-        model: a folder or hub name of a sentence-transformers CrossEncoder; there is none that ships.
+        model: "" for the built-in judge, or a folder or hub name of a sentence-transformers CrossEncoder.
+        first: how many chunks it reads at most; 0 for all.
+        share: its part of the score, from 0 to 1.
     """
 
     model: str = ""
+    first: int = 20
+    share: float = 0.5
 
     name: ClassVar[str] = "cross_encoder"
 
-    def check(self) -> None:
-        """A model must be named."""
-        if not self.model:
-            raise ModelError("judge cross_encoder has no model: name one, as in {cross_encoder: {model: FOLDER}}")
+    def __post_init__(self) -> None:
+        if self.first < 0 or not 0 <= self.share <= 1:
+            raise ConfigError(
+                f"judge cross_encoder: first is at least 0 and share from 0 to 1, not {self.first}, {self.share}"
+            )
 
     def scores(self, kept: Sequence[int], asked: Sequence[int]) -> list[float]:
-        """What the model says of the pairs (question and kept chunks, chunk)."""
-        chunks = self.job.chunks
-        pairs = [
-            (" ".join([self.job.question, *(chunks[z].text for z in kept if z != i)]), chunks[i].text) for i in asked
-        ]
-        found: list[float] = cross_encoder(self.model).predict(pairs, show_progress_bar=False).tolist() if pairs else []
-        return found
+        """As the class says."""
+        near = self._near.scores(kept, asked) if self.share < 1 or 0 < self.first < len(asked) else [0.0] * len(asked)
+        order = sorted(range(len(asked)), key=lambda k: -near[k])
+        found = {k: -1.0 - rank for rank, k in enumerate(order, 1)}
+        together: dict[tuple[int, ...], list[int]] = {}
+        for k in order[: self.first or None]:
+            together.setdefault(tuple(z for z in kept if z != asked[k]), []).append(k)
+        for before, some in together.items():
+            texts = [[self.job.chunks[z].text for z in places] for places in (before, [asked[k] for k in some])]
+            read = relevances(self.model, self.job.question, *texts)
+            found |= {k: self.share * p + (1 - self.share) * near[k] for k, p in zip(some, read, strict=True)}
+        return [found[k] for k in range(len(asked))]
+
+    @cached_property
+    def _near(self) -> Embedding:
+        return Embedding(self.job, self.room)
 
 
 @dataclass

@@ -30,15 +30,17 @@ class MemRecall(Selecting):
     (decay). The last round's whole buffer is read by ``then``. It cannot find a chunk that nothing leads to, and a wrong
     first chunk leads astray. For questions that one passage answers, a search costs less and finds as much.
 
-    Repaired against the source: neither the job nor its chunks are altered; nothing is trained, the judges are a sentence
-    encoder or the model as it is; the source's last number of "3,5" never cut anything and is left out here.
+    Repaired against the source: neither the job nor its chunks are altered; no judge is trained on the task at hand: they
+    are a sentence encoder, the built-in judge or the model as it is; the source's last number of "3,5" never cut
+    anything and is left out here.
 
     Attributes:
         increments: how many chunks more each round but the last keeps; the source's "3,5" is ``(3,)``.
-        coarse: scores all chunks: "embedding", or at a call or two per chunk "cross_encoder", "reader", "likelihood".
+        coarse: scores all chunks: "embedding", "cross_encoder" (the built-in judge, or a model of that kind), or at a call
+            or two per chunk "reader", "likelihood".
         fine: judges what is in the buffer, any of them or "intervention"; None lets the coarse scores stand.
 
-    What judges do, and their parameters, is told by their classes in ``_judges.py``; ``{cross_encoder: {model: FOLDER}}``.
+    What judges do, and their parameters, is told by their classes in ``_judges.py``; ``{cross_encoder: {share: 0.5}}``.
     """
 
     increments: Sequence[int] = (1,)

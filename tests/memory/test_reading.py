@@ -156,7 +156,7 @@ def test_rescoring_fusing_and_filtering_are_settings(book: Path, tmp_path: Path)
         ("retrieval.rescore=[bm25]", ConfigError, "bm25 searches and cannot re-rank"),
         ("retrieval.search=[mmr]", ConfigError, "mmr re-ranks and cannot search"),
         ("retrieval.rescore=[{mmr: {balance: 2}}]", ConfigError, "balance is from 0 to 1"),
-        ("retrieval.rescore=[cross_encoder]", ModelError, "no model: name one"),
+        ("retrieval.rescore=[{cross_encoder: {weight: -1}}]", ConfigError, "weight is at least 0"),
         ("retrieval.fuse=sum", UnknownNameError, "no fusion is called 'sum'; there are: rrf, weighted"),
         ("retrieval.fuse={weighted: {cosine: 1}}", ConfigError, "give a weight to bm25 as well"),
         ("retrieval.where={year: {'~': 1}}", UnknownNameError, "operator of a filter"),

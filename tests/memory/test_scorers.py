@@ -22,6 +22,7 @@ from helpers import chunks_of
 from models import cross_encoder
 
 from ctxproc.errors import ConfigError, ModelError
+from ctxproc.llm.judge import built_in_judge
 from ctxproc.memory.base import Passage
 from ctxproc.memory.corpus import Corpus, scoring
 from ctxproc.memory.criteria import Hit, Scorer, Searcher, catalogue, criterion
@@ -281,14 +282,30 @@ def test_a_cross_encoder_weighs_each_pair_as_the_model_itself_does(tmp_path: Pat
     assert len({round(slow(i), 4) for i in range(3)}) == 3
 
 
-def test_a_cross_encoder_without_a_model_is_refused_early_in_one_line(tmp_path: Path) -> None:
-    for refused in (
-        lambda: scoring(["cross_encoder"]),
-        lambda: corpus_of(["a"]).select("a", 1, rescore=["cross_encoder"]),
-    ):
-        with pytest.raises(ModelError, match="no model: name one") as caught:
-            refused()
-        assert "\n" not in str(caught.value)
+def test_without_a_model_the_built_in_judge_weighs() -> None:
+    texts = ["rain fell on the sea and on the ships", "the lamp of Milford is kept by old Maren", "bread needs salt"]
+    query = "who keeps the lamp of Milford"
+    hits = hits_of([0.9, 0.8, 0.7])
+
+    probabilities = built_in_judge().score(query, (), texts)
+
+    def slow(i: int) -> float:
+        return probabilities[i]
+
+    found = scorer("cross_encoder", weight=1.0).score(corpus_of(texts), query, hits)
+    assert_same(found, by_factor(hits, slow))
+    assert found[0].index == 1
+    usual = scorer("cross_encoder").score(corpus_of(texts), query, hits)
+    assert_same(usual, by_factor(hits, lambda i: slow(i) ** 0.25))
+    half = scorer("cross_encoder", weight=0.5).score(corpus_of(texts), query, hits)
+    assert_same(half, by_factor(hits, lambda i: math.sqrt(slow(i))))
+    unchanged = scorer("cross_encoder", weight=0.0).score(corpus_of(texts), query, hits)
+    assert [hit.score for hit in unchanged] == [hit.score for hit in hits]
+    with pytest.raises(ConfigError, match="weight is at least 0"):
+        scorer("cross_encoder", weight=-1.0)
+
+
+def test_a_cross_encoder_that_cannot_be_loaded_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     for missing in ("/nowhere/at/all", str(tmp_path)):
         with pytest.raises(ModelError, match="cannot be loaded") as caught:

@@ -353,7 +353,7 @@ def test_a_chunk_that_harms_is_forgotten_and_one_that_supports_is_kept() -> None
 def test_a_cross_encoder_reads_the_kept_chunks_with_the_question(tmp_path: Path) -> None:
     cross_encoder(tmp_path, [*FIVE, "Who keeps the lamp?"])
     job = job_of(FIVE)
-    spec: Spec = {"cross_encoder": {"model": str(tmp_path)}}
+    spec: Spec = {"cross_encoder": {"model": str(tmp_path), "share": 1.0}}
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     own = transformers.BertForSequenceClassification.from_pretrained(tmp_path).eval()
 
@@ -367,13 +367,57 @@ def test_a_cross_encoder_reads_the_kept_chunks_with_the_question(tmp_path: Path)
     assert len(texts_of(MemRecall((1,), coarse=spec, capacity=11), job)) in (2, 3)
 
 
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], list[str]]]:
+    """What the cross-encoder is asked from now on; it says how many letters a text has, divided by 100."""
+    asked: list[tuple[tuple[str, ...], list[str]]] = []
+
+    def relevances(model: str, query: str, kept: Sequence[str], texts: Sequence[str]) -> list[float]:
+        assert (model, query) == ("", "Who keeps the lamp?")
+        asked.append((tuple(kept), list(texts)))
+        return [len(text) / 100 for text in texts]
+
+    monkeypatch.setattr("ctxproc.strategies._judges.relevances", relevances)
+    return asked
+
+
+def test_a_cross_encoder_reads_the_first_chunks_of_the_embedding_judge_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = told(monkeypatch)
+    job = replace(job_of(FIVE, similarity=marked([0.1, 0.9, 0.3, 0.8, 0.2])), question="Who keeps the lamp?")
+    spec: Spec = {"cross_encoder": {"first": 2, "share": 1.0}}
+    near = Embedding(job, ROOM).scores((), range(5))
+    order = sorted(range(5), key=lambda i: -near[i])
+    found = judge(spec, job, ROOM).scores((), range(5))
+    assert asked == [((), [FIVE[i] for i in order[:2]])]
+    assert [found[i] for i in order] == [*(len(FIVE[i]) / 100 for i in order[:2]), -4, -5, -6]
+    assert min(found[i] for i in order[:2]) >= 0
+
+
+def test_a_cross_encoder_and_the_embedding_judge_share_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    told(monkeypatch)
+    job = replace(job_of(FIVE, similarity=marked([0.1, 0.9, 0.3, 0.8, 0.2])), question="Who keeps the lamp?")
+    near = Embedding(job, ROOM).scores((), range(5))
+    found = judge({"cross_encoder": {"share": 0.25, "first": 0}}, job, ROOM).scores((), range(5))
+    assert found == pytest.approx([0.25 * len(FIVE[i]) / 100 + 0.75 * near[i] for i in range(5)])
+    with pytest.raises(ConfigError, match="share from 0 to 1"):
+        judge({"cross_encoder": {"share": 1.5}}, job, ROOM)
+
+
+def test_a_cross_encoder_reads_a_kept_chunk_beside_the_other_kept_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = told(monkeypatch)
+    job = replace(job_of(FIVE), question="Who keeps the lamp?")
+    found = judge({"cross_encoder": {"first": 0, "share": 1.0}}, job, ROOM).scores((3, 1), (0, 1, 2, 3))
+    assert found == [len(FIVE[i]) / 100 for i in range(4)]
+    assert asked == [
+        ((FIVE[3], FIVE[1]), [FIVE[0], FIVE[2]]),
+        ((FIVE[3],), [FIVE[1]]),
+        ((FIVE[1],), [FIVE[3]]),
+    ]
+
+
 # What is refused.
 
 
-def test_a_cross_encoder_without_a_model_is_refused_in_one_line() -> None:
-    with pytest.raises(ModelError, match="no model: name one") as caught:
-        MemRecall(coarse="cross_encoder")(job_of(FIVE))
-    assert "\n" not in str(caught.value)
+def test_a_cross_encoder_that_cannot_be_loaded_is_refused_in_one_line() -> None:
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
         judge({"cross_encoder": {"model": "/nowhere/at/all"}}, job_of(FIVE), ROOM).scores((), (0,))
     assert "\n" not in str(caught.value)

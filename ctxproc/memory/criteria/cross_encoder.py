@@ -6,48 +6,49 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ctxproc.errors import ModelError
+from ctxproc.errors import ConfigError
 from ctxproc.memory.criteria.base import Hit, Scorer, weighed
 
 if TYPE_CHECKING:
     from ctxproc.memory.corpus import Corpus
 
 
+OWN = 0.25
+"""The weight of the built-in judge: `benchmarks/retrieval.py`, even queries."""
+
+
 @dataclass(frozen=True)
 class CrossEncoder(Scorer):
-    """Multiplies each score by what a cross-encoder says of query and chunk: the logistic function of its number.
+    """Multiplies each score by what a cross-encoder says of query and chunk: a probability, raised to ``weight``.
 
-    The most exact of the scorers and, but for those that ask the language model, the slowest: one pass of the model for
-    each candidate. What is longer than the model's window is cut at its end.
+    But for those that ask the language model the slowest of the scorers: one pass of the model for each candidate. Of what
+    is longer than its window the built-in judge takes the best part; other models cut the end.
 
     Attributes:
-        model: a folder or hub name of a sentence-transformers CrossEncoder with one output; there is none that ships.
+        model: a folder or hub name of a sentence-transformers CrossEncoder with one output; "" is the built-in judge.
+        weight: at least 0; below 1 the ranking as it was counts more. None is 0.25 for the built-in judge, which was best
+            on development queries, and 1 for another model.
 
     Source: Nogueira and Cho 2019, "Passage Re-ranking with BERT", section 3.
     """
 
     model: str = ""
+    weight: float | None = None
 
     name: ClassVar[str] = "cross_encoder"
 
-    def check(self) -> None:
-        """A model must be named."""
-        if not self.model:
-            raise ModelError("criterion cross_encoder has no model: name one, as in {cross_encoder: {model: FOLDER}}")
+    def __post_init__(self) -> None:
+        if self.weight is not None and not self.weight >= 0:
+            raise ConfigError(f"criterion cross_encoder: weight is at least 0, not {self.weight}")
 
     def score(self, corpus: Corpus, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """As the class says.
 
         Raises:
-            ModelError: no model is named, or it cannot be loaded.
+            ModelError: the model cannot be loaded.
         """
-        self.check()
-        if not hits:
-            return []
-        from torch.nn import Sigmoid
+        from ctxproc.llm.cross_encoder import relevances
 
-        from ctxproc.llm.cross_encoder import cross_encoder
-
-        pairs = [(query, corpus.chunks[hit.index].text) for hit in hits]
-        found = cross_encoder(self.model).predict(pairs, activation_fn=Sigmoid(), show_progress_bar=False)
-        return weighed(hits, self.name, [float(value) for value in found])
+        found = relevances(self.model, query, (), [corpus.chunks[hit.index].text for hit in hits])
+        weight = self.weight if self.weight is not None else 1.0 if self.model else OWN
+        return weighed(hits, self.name, [value**weight for value in found])

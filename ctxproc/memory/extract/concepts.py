@@ -8,7 +8,7 @@ not segmented: a run of characters is cut at function words and common verbs, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -53,6 +53,18 @@ class Concept(NamedTuple):
     surface: str
     stem: str
     proper: bool
+
+
+Said = list[tuple[str, list[Concept]]]
+"""The sentences of a text and the concepts of each, in order, repeats kept."""
+
+Finder = Callable[[Sequence[str]], list[Said]]
+"""Finds the concepts of texts; of each text by itself, so that it does not matter which are read together."""
+
+
+def by_rules(texts: Sequence[str]) -> list[Said]:
+    """The concepts of texts as `concepts` finds them."""
+    return [[(sentence, concepts(sentence)) for sentence in sentences(text)] for text in texts]
 
 
 def sentences(text: str) -> list[str]:
