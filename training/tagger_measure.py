@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 
 from ctxproc.llm.tagger import chosen
-from ctxproc.llm.tagger_model import NAMES, Batch, TaggerModel
+from ctxproc.llm.tagger_model import Batch, TaggerModel
 from training.tagger_batches import Row
 
 __all__ = ["Counts", "f1", "figures", "interval", "mention_counts", "tagged"]

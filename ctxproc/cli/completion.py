@@ -73,7 +73,7 @@ def criteria(setting: str) -> list[str]:
 
 def models(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """The built-in models; otherwise a file or a folder."""
-    inside = [CompletionItem(name) for name in ("builtin",) if begun and name.startswith(begun)]
+    inside = [CompletionItem(name) for name in ("builtin", "builtin:causal") if begun and name.startswith(begun)]
     return inside or paths(context, parameter, begun)
 
 

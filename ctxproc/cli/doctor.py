@@ -61,7 +61,7 @@ def asked(found: Installation, chosen: Settings) -> Installation:
     from ctxproc.installation import Device
 
     try:
-        from ctxproc.cli.catalogues import attention
+        from ctxproc.cli.models import attention
         from ctxproc.llm.hardware import choose_device, describe
 
         device = choose_device(chosen.device)
