@@ -19,6 +19,7 @@ import gzip
 import json
 import random
 from collections.abc import Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,14 @@ import click
 from common import f1, half, machine, open_questions, percent
 from icl import Bench
 from icl_sets import read
-from needle_facts import SINGLE, haystack, hide, needles, novels
+from needle_facts import SINGLE, hide, needles, novels
 
 from ctxproc import Sampling, TransformersLLM
 from ctxproc.prompt import Prompt, Segment, template
 
 REPLY = 48  # tokens of a reply at most
-PAGES = 20_000  # characters of a novel, of which the beginning is taken
+PAGES = 8_000  # characters of a novel, behind as many, of which the beginning is taken
+NOVELS = 40  # that are read
 BATCH = 16  # prompts given to the model together
 SPARE = 20  # tokens by which one pair of UUIDs may be longer than another
 
@@ -78,12 +80,14 @@ def hidden(llm: TransformersLLM, data: Path, count: int, window: int) -> list[fl
     made = [needle for needle in needles(5, -(-count // 5)) if len(needle.facts) == 1][:count]
     empty = template("answer").fill([""], {"question": SINGLE[0][1]})
     room = window - REPLY - llm.count_tokens(empty) - 60
-    texts = (text[:PAGES] for text in novels(data))
+    pages = []
+    for needle, novel in zip(made, cycle(islice(novels(data), NOVELS)), strict=False):
+        words = novel[PAGES : 2 * PAGES].split(" ")
+        while llm.tokenizer.count(" ".join(words)) > room:
+            words = words[: int(0.95 * len(words))]
+        pages.append(hide(" ".join(words), [needle]))
     prompts = [
-        template("answer").fill(
-            [hide(haystack(texts, room, llm.tokenizer.count), [needle])], {"question": needle.question}
-        )
-        for needle in made
+        template("answer").fill([page], {"question": needle.question}) for needle, page in zip(made, pages, strict=True)
     ]
     said = [text.partition("\n")[0] for text in replies(llm, prompts)]
     return [float(needle.right(text)) for needle, text in zip(made, said, strict=True)]
