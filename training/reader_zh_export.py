@@ -103,11 +103,11 @@ def export(source: Collection, checkpoint: Path, out: Path, count: int) -> None:
 
 
 def interval(values: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
-    """Mean with its 95 % interval, by resampling."""
-    rows = np.asarray(values, dtype=np.float64)
+    """Mean with its 95 % interval in percent, by resampling."""
+    rows = 100 * np.asarray(values, dtype=np.float64)
     means = rows[np.random.default_rng(1).integers(0, len(rows), (2000, len(rows)))].mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return {"mean": round(float(rows.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+    return {"mean": round(float(rows.mean()), 1), "low": round(float(low), 1), "high": round(float(high), 1)}
 
 
 def calibration_error(confidence: Sequence[float], figures: NDArray[np.float64], bins: int = 10) -> float:
