@@ -25,6 +25,7 @@ from ctxproc.cli.main import cli
 
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 RUN = ("python", "sh", "console", "yaml", "toml", "json")
+CONFIDENCE = re.compile(r"(?<=·\\ )0\\\.\d\d")  # as it stands in an escaped pattern
 OTHERS = ("pip", "python", "git", "curl", "uvicorn", "eval", "jq")
 """Programs that are not ours, and are not run."""
 
@@ -104,8 +105,10 @@ def typed(text: str) -> Iterator[tuple[str, str]]:
 
 
 def like(said: str, shown: str) -> bool:
-    """Whether an output is as shown; an ellipsis stands for anything."""
-    pattern = ".*".join(re.escape(part) for part in shown.strip().split("…"))
+    """Whether an output is as shown; an ellipsis stands for anything, and a confidence, which differs with the processor's
+    number format, for any other.
+    """
+    pattern = ".*".join(CONFIDENCE.sub(r"0[.]\\d\\d", re.escape(part)) for part in shown.strip().split("…"))
     return re.fullmatch(pattern, said.strip(), re.DOTALL) is not None
 
 
