@@ -8,7 +8,7 @@ import sys
 import ctxproc
 
 SAID = {
-    "alice": ["I moved to Lyon in May 2025.", "I work at the harbour office.", "My sister Mia lives in Oslo."],
+    "alice": ["I moved to Lyon in May 2025.", "I work at the town library.", "My sister Mia lives in Oslo."],
     "bob": ["I live in Graz.", "My dentist is called Xylophonia Brandt."],
 }
 QUESTIONS = ["Where do I live?", "Where do I work?", "Where does Mia live?"]

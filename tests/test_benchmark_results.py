@@ -140,7 +140,9 @@ def test_a_line_says_where_a_figure_comes_from(
 
 
 def test_figures_that_are_committed_have_the_same_form() -> None:
-    for file in (BENCHMARKS / "figures").glob("*.jsonl"):
+    files = [file for file in (BENCHMARKS / "figures").glob("*.jsonl") if not file.name.startswith("curve_")]
+    assert files
+    for file in files:
         for line in file.read_text(encoding="utf-8").splitlines():
             assert {
                 "benchmark",

@@ -41,7 +41,7 @@ def test_two_users_in_one_file_have_each_their_own_answers(tmp_path: Path) -> No
     lines = [line.strip() for line in run("two_users.py", str(tmp_path / "both.ctxproc")).splitlines()]
     replies = dict(zip(lines[::2], lines[1::2], strict=False))
     assert replies["alice: Where do I live?"].startswith("Lyon. On ")
-    assert replies["alice: Where do I work?"].endswith("you said: “I work at the harbour office.”")
+    assert replies["alice: Where do I work?"].endswith("you said: “I work at the town library.”")
     assert replies["alice: Where does Mia live?"].startswith("Oslo. On ")
     for question in ("Where do I work?", "Where does Mia live?"):
         assert replies[f"bob: {question}"] == "I do not know: nothing that I remember answers that."
