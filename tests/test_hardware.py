@@ -145,8 +145,14 @@ def test_ask_takes_the_options(tmp_path: Path) -> None:
 def test_models_lists_what_can_be_named() -> None:
     lines = CliRunner().invoke(cli, ["models"]).output.splitlines()
     names = [line[:12].strip() for line in lines]
-    for name in ("builtin", "FOLDER", "FILE.gguf", "HUB NAME", "http://...", "quantise", "hardware"):
+    for name in ("builtin", "FOLDER", "FILE.gguf", "HUB NAME", "http://..."):
         assert names.count(name) == 1
+
+
+def test_models_hardware_tells_what_a_model_would_run_on() -> None:
+    lines = CliRunner().invoke(cli, ["models", "hardware"]).output.splitlines()
+    names = [line[:12].strip() for line in lines]
+    assert names == ["quantise", "hardware", "attention"]
     assert "cpu by torchao" in lines[names.index("quantise")]
     assert f"{choose_threads().number} threads (" in lines[names.index("hardware")]
 

@@ -21,7 +21,7 @@ from test_packing import SCALE, Case
 from test_triton import bfloat16 as bfloat16
 from torch import Tensor
 
-from ctxproc.cli import catalogues
+from ctxproc.cli import models
 from ctxproc.errors import ModelError
 from ctxproc.llm import gate
 from ctxproc.llm.batch import Row, open_batch
@@ -151,6 +151,6 @@ def test_it_is_not_taken_without_triton(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_list_of_models_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "Triton" not in catalogues.attention()
+    assert "Triton" not in models.attention()
     monkeypatch.setattr(gate, "choose_ragged", lambda *_: refuse)
-    assert catalogues.attention().endswith("; Triton for several cached blocks")
+    assert models.attention().endswith("; Triton for several cached blocks")
