@@ -113,7 +113,7 @@ def test_a_changed_source_a_missing_one_and_another_model_are_said_in_a_line(boo
     book.unlink()
     with pytest.raises(ReplayError, match="no file"):
         replay(trace, llm=scripted())
-    documents = [Document.from_text(text, source="memory")]
+    documents = [Document.from_text(text, source="a text in memory")]
     chosen, _ = resolve(flags={"retrieval": {"search": []}})
     Library(documents, chosen, llm=scripted()).ask(QUESTION, trace_file=trace)
     with pytest.raises(ReplayError, match="no file"):
