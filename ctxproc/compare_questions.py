@@ -2,7 +2,7 @@
 
 A line is ``{"question": TEXT}`` and may have an ``id``; ``answers``, a list of texts, empty for a question that the sources
 do not answer; ``evidence`` or ``spans``, a list of passages, each ``{"source", "start", "end"}`` or ``{"quote"}``;
-``choices``; and ``kind``, a word of the user's own, of which "summary" asks for a summary.
+``choices``; and ``kind``, a word of the user's own by which figures are broken down, of which "summary" asks for a summary.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 from ctxproc.answer import find_normalised
 from ctxproc.ask import checked
 from ctxproc.errors import ConfigError, UsageError
+from ctxproc.textfile import read_text
 
 if TYPE_CHECKING:
     from ctxproc.document import Document
 
 KEYS = ("id", "question", "answers", "evidence", "spans", "choices", "kind")
 SUMMARY = "summary"
+FORM = 'each line is one object, {"question": "Who ...?", "answers": ["..."]}'
+"""What a file of questions looks like, for messages."""
+
 MOST_BYTES, MOST_QUESTIONS = 1 << 26, 100_000
 """Of a file of questions."""
 
@@ -45,7 +49,7 @@ class Question:
         answers: what people answered; empty where the sources hold no answer, None where nobody said.
         passages: where the answer stands, as the file has it; None where nobody said.
         choices: the answer is one of these; None for any.
-        kind: a word for the reader; "summary" asks for a summary.
+        kind: a word by which figures are broken down; "summary" asks for a summary.
         where: its place in the file, for messages.
     """
 
@@ -69,17 +73,7 @@ def read_questions(path: Path) -> list[Question]:
     Raises:
         UsageError: it cannot be read, or a line is malformed; one line that names the first.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-        text = raw.decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot read the questions {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the questions {path} are not UTF-8 text") from error
-    if len(raw) > MOST_BYTES:
-        raise UsageError(f"the questions {path} have more than {MOST_BYTES} bytes")
-    return questions_of(text.split("\n"), str(path))
+    return questions_of(read_text(path, "questions", MOST_BYTES).split("\n"), str(path))
 
 
 def questions_of(lines: Sequence[str], name: str) -> list[Question]:
@@ -96,7 +90,7 @@ def questions_of(lines: Sequence[str], name: str) -> list[Question]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"{where}: not JSON: {str(error).splitlines()[0]}") from error
+            raise UsageError(f"{where}: not JSON ({str(error).splitlines()[0]}): {FORM}") from error
         question = question_of(value, where, str(number))
         if question.id in found:
             raise UsageError(f"{where}: the id {question.id!r} was used before, at {found[question.id].where}")
@@ -104,7 +98,7 @@ def questions_of(lines: Sequence[str], name: str) -> list[Question]:
         if len(found) > MOST_QUESTIONS:
             raise UsageError(f"{name} has more than {MOST_QUESTIONS} questions")
     if not found:
-        raise UsageError(f'{name} holds no question: a line is {{"question": "Who ...?", "answers": ["..."]}}')
+        raise UsageError(f"{name} holds no question: {FORM}")
     return list(found.values())
 
 
@@ -115,7 +109,7 @@ def question_of(value: object, where: str, number: str) -> Question:
         UsageError: it is malformed.
     """
     if not isinstance(value, Mapping):
-        raise UsageError(f"{where}: not an object, as {{...}}")
+        raise UsageError(f"{where}: not an object: {FORM}")
     for key in value:
         if key not in KEYS:
             raise UsageError(f"{where}: no key {str(key)[:40]!r}; there are: {', '.join(KEYS)}")
@@ -149,8 +143,14 @@ def _texts(value: object, key: str, where: str) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise UsageError(f"{where}: {key} must be a list of texts")
+        raise UsageError(f"{where}: {key} must be a list of texts, such as {json.dumps(_as_texts(value))}")
     return tuple(value)
+
+
+def _as_texts(value: object) -> list[str]:
+    """A wrong value as the list of texts that may have been meant."""
+    values = value if isinstance(value, list) else [value]
+    return [str(one)[:40] for one in values[:3]]
 
 
 def _check_task(choices: Sequence[str] | None, kind: str, where: str) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ctxproc.compare_ask import asked, warm
-from ctxproc.compare_ledger import NAME, Ledger, Row
-from ctxproc.compare_questions import Place, Question, gold_places, read_questions
+from ctxproc.compare_ledger import NAME, Ledger
+from ctxproc.compare_questions import Question, gold_places, read_questions
+from ctxproc.compare_results import Comparison, Ran
 from ctxproc.compare_ways import ALL, Search, Way, key_of, model_print, ways_of
 from ctxproc.errors import CtxprocError, ModelError, UsageError
 from ctxproc.strategies.base import Plan
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ctxproc.catalogue import Spec
     from ctxproc.compare_scores import Scored
     from ctxproc.config import Settings
-    from ctxproc.document import Document
     from ctxproc.llm.base import LLM
     from ctxproc.sources import Source
 
@@ -38,46 +37,6 @@ WRITTEN = 16
 
 IN_A_ROW = 3
 """Questions that fail one after the other, after which a way is given up."""
-
-
-@dataclass
-class Ran:
-    """What came of one way.
-
-    Attributes:
-        way: it.
-        places: of the questions that it is asked, ascending; not all where these would be too dear.
-        plan: an upper bound of what these cost.
-        rows: its answers, by the question's place.
-        errors: why there is no answer, by the question's place.
-        reason: why it was not run, or not to its end; "" where it was.
-    """
-
-    way: Way
-    places: list[int] = field(default_factory=list)
-    plan: Plan = field(default_factory=Plan)
-    rows: dict[int, Row] = field(default_factory=dict)
-    errors: dict[int, str] = field(default_factory=dict)
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Questions, ways, and the answer of each way to each question; `compare_scores.scored` makes measures of it.
-
-    Attributes:
-        questions: in order.
-        gold: where the gold passages of each question stand, each at one place or at any of several.
-        documents: the sources.
-        ran: the ways in order; the first is what the others are measured against.
-        settings: those that all ways have in common.
-    """
-
-    questions: Sequence[Question]
-    gold: Sequence[Sequence[tuple[Place, ...]]]
-    documents: Sequence[Document]
-    ran: Sequence[Ran]
-    settings: Settings
 
 
 class Comparing:

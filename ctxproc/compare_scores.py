@@ -7,7 +7,7 @@ differences lies outside of its interval by chance.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from ctxproc.measures import answer_f1, calibration_error, exact_match, rouge_l
 if TYPE_CHECKING:
     from ctxproc.compare_ledger import Row
     from ctxproc.compare_questions import Place, Question
-    from ctxproc.compare_run import Comparison, Ran
+    from ctxproc.compare_results import Comparison, Ran
     from ctxproc.document import Document
 
 QUALITY = {
@@ -69,6 +69,7 @@ class Scored:
         differences: each mean minus the first way's, over the questions that both answered; empty for the first.
         calibration: the expected calibration error by exact match, of answers with a confidence; None where there is none.
         cost: see `COST`; None where not known.
+        kinds: the means over the questions of each kind, in the order of the file; empty where all are of one kind.
     """
 
     ran: Ran
@@ -77,6 +78,7 @@ class Scored:
     differences: Mapping[str, Estimate]
     calibration: Estimate | None
     cost: Mapping[str, float | None]
+    kinds: Mapping[str, Mapping[str, Estimate]]
 
 
 def scored(comparison: Comparison, seed: int = 0) -> list[Scored]:
@@ -88,6 +90,7 @@ def scored(comparison: Comparison, seed: int = 0) -> list[Scored]:
     """
     texts = {document.source: document for document in comparison.documents}
     everything = [_values(comparison, ran, texts) for ran in comparison.ran]
+    kinds = places_by_kind(comparison.questions)
     made: list[Scored] = []
     for ran, values in zip(comparison.ran, everything, strict=True):
         first = everything[0] if made else {}
@@ -100,13 +103,31 @@ def scored(comparison: Comparison, seed: int = 0) -> list[Scored]:
             Scored(
                 ran,
                 values,
-                {name: estimate(list(own.values()), seed) for name, own in values.items() if own},
-                {name: estimate(list(own.values()), seed) for name, own in paired.items() if own},
+                _means(values, seed),
+                _means(paired, seed),
                 _calibration(ran, values.get("exact_match", {}), seed),
                 _cost(ran),
+                {kind: _means(values, seed, places) for kind, places in kinds.items()},
             )
         )
     return made
+
+
+def places_by_kind(questions: Sequence[Question]) -> dict[str, set[int]]:
+    """The places of the questions of each kind, "" of those without one; empty where all are of one kind."""
+    kinds: dict[str, set[int]] = {}
+    for place, question in enumerate(questions):
+        kinds.setdefault(question.kind, set()).add(place)
+    return kinds if len(kinds) > 1 else {}
+
+
+def _means(values: Mapping[str, Values], seed: int, places: Collection[int] | None = None) -> dict[str, Estimate]:
+    """The mean of each measure, over these places or all; those are missing of which nothing is known."""
+    known = {
+        name: [value for place, value in own.items() if places is None or place in places]
+        for name, own in values.items()
+    }
+    return {name: estimate(own, seed) for name, own in known.items() if own}
 
 
 def estimate(values: Sequence[float], seed: int = 0, draws: int = DRAWS) -> Estimate:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,18 @@ from ctxproc.errors import UsageError
 
 if TYPE_CHECKING:
     from ctxproc.compare_ledger import Row
-    from ctxproc.compare_run import Comparison
+    from ctxproc.compare_results import Comparison
 
-CSV, JSON, PAGE = "compare.csv", "compare.json", "compare.html"
+CSV, KINDS, JSON, PAGE = "compare.csv", "compare_kinds.csv", "compare.json", "compare.html"
+
+ENDS = ("", "_low", "_high", "_n")
+"""Of the columns of a measure: its mean, the ends of its interval, of how many questions."""
 
 
 def write_all(comparison: Comparison, scores: Sequence[Scored], out: Path) -> list[Path]:
-    """Write the table as CSV, everything as JSON, and the page; give their paths. A file is there whole or as it was.
+    """Write the tables as CSV, everything as JSON, and the page; give their paths. A file is there whole or as it was.
+
+    The table by kind is written only where the questions are of several kinds.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -33,11 +38,14 @@ def write_all(comparison: Comparison, scores: Sequence[Scored], out: Path) -> li
 
     texts = {
         CSV: csv_text(scores),
+        **({KINDS: kinds_text(scores)} if scores[0].kinds else {}),
         JSON: json.dumps(everything(comparison, scores), ensure_ascii=False, indent=1) + "\n",
         PAGE: page(comparison, scores),
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if KINDS not in texts:
+            (out / KINDS).unlink(missing_ok=True)  # of questions as they were before
         for name, text in texts.items():
             part = out / f"{name}.part"
             part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
@@ -64,22 +72,43 @@ def about(way: Scored) -> dict[str, Any]:
 
 def csv_text(scores: Sequence[Scored]) -> str:
     """The table: shares from 0 to 1, tokens, seconds, bytes; an empty cell where nothing is known."""
-    columns = [f"{name}{end}" for name in (*QUALITY, "calibration") for end in ("", "_low", "_high", "_n")]
-    columns += [f"{name}_difference{end}" for name in QUALITY for end in ("", "_low", "_high", "_n")]
+    columns = [f"{name}{end}" for name in (*QUALITY, "calibration") for end in ENDS]
+    columns += [f"{name}_difference{end}" for name in QUALITY for end in ENDS]
     rows = []
     for way in scores:
-        row = {name: inert(value) if isinstance(value, str) else value for name, value in about(way).items()}
+        row = _told(about(way))
         calibration = {"calibration": way.calibration} if way.calibration else {}
         for name, one in {**way.quality, **calibration}.items():
             row |= _cells(name, one)
         for name, one in way.differences.items():
             row |= _cells(f"{name}_difference", one)
         rows.append(row | dict(way.cost))
+    return _written([*about(scores[0]), *columns, *COST], rows)
+
+
+def kinds_text(scores: Sequence[Scored]) -> str:
+    """A row for each way and kind of question, measures as in `csv_text`."""
+    names = ("strategy", "criteria", "model")
+    rows = []
+    for way in scores:
+        for kind, measures in way.kinds.items():
+            row = _told({name: about(way)[name] for name in names} | {"kind": kind})
+            for name, one in measures.items():
+                row |= _cells(name, one)
+            rows.append(row)
+    return _written([*names, "kind", *(f"{name}{end}" for name in QUALITY for end in ENDS)], rows)
+
+
+def _written(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     file = io.StringIO()
-    writer = csv.DictWriter(file, [*about(scores[0]), *columns, *COST], restval="", lineterminator="\n")
+    writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: inert(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _cells(name: str, one: Estimate) -> dict[str, float | None]:
@@ -106,6 +135,9 @@ def everything(comparison: Comparison, scores: Sequence[Scored]) -> dict[str, An
                 "difference": {name: asdict(one) for name, one in way.differences.items()},
                 "calibration": asdict(way.calibration) if way.calibration else None,
                 "cost": dict(way.cost),
+                "kinds": {
+                    kind: {name: asdict(one) for name, one in measures.items()} for kind, measures in way.kinds.items()
+                },
             }
             for way in scores
         ],

@@ -12,18 +12,30 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
+from ctxproc.config_faults import unknown, wrong
 from ctxproc.errors import ConfigError, UnknownNameError
+from ctxproc.textfile import read_text
 
 MAX_FILE_BYTES = 1_000_000
 
 WHOLE = frozenset({"strategy", "retrieval.fuse", "retrieval.where"})
 """Settings that may be mappings and are yet one value: a stronger layer replaces them as a whole."""
 
+
+def _not_empty(name: str) -> str:
+    """A name that is none would mean the folder in which the program was started."""
+    if not name.strip():
+        raise PydanticCustomError("empty", "a text that is not empty")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_not_empty)]
 Grade = Literal["exact", "parallel", "parallel+ape", "link-k", "full"]
 Specs = list[str | dict[str, dict[str, Any]]]
 
@@ -61,7 +73,7 @@ class RetrievalSettings(Section):
     since: str | None = Field(None, description="what may be found: of this day or time and later; 2024-05-01")
     until: str | None = Field(None, description="what may be found: of this day or time and earlier")
     top_k: int = Field(8, ge=1, description="chunks that the strategy gets")
-    embedder: str = Field("builtin", description="sentence-transformers folder or hub name for criteria that embed")
+    embedder: Name = Field("builtin", description="sentence-transformers folder or hub name for criteria that embed")
 
     @field_validator("since", "until", mode="before")
     @classmethod
@@ -167,7 +179,7 @@ class ReuseSettings(Section):
 class Settings(Section):
     """Everything that can be set, and its defaults."""
 
-    model: str = Field(
+    model: Name = Field(
         "builtin",
         description="builtin (a reader), builtin:causal, a folder, a GGUF file or a hub name of a causal model, or "
         "http://host:port/v1 of a server",
@@ -225,8 +237,8 @@ def resolve(
     """
     layers: list[Layer] = []
     content = dict(read_file(file)) if file else {}
-    name = preset or content.pop("preset", None) or "balanced"
-    content.pop("preset", None)
+    named = content.pop("preset", None)
+    name = next((one for one in (preset, named) if one is not None), "balanced")
     if name not in PRESETS:
         raise UnknownNameError("preset", str(name), PRESETS)
     layers.append((f"preset {name}", PRESETS[name]))
@@ -254,12 +266,11 @@ def validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings
         key = next((k for n in range(len(first["loc"]), 0, -1) if (k := dotted(first["loc"][:n])) in origins), "")
         key = key or dotted(first["loc"])
         where = origins.get(key, "")
+        known = flatten(Settings().model_dump())
         if first["type"] == "extra_forbidden":
-            section = key.rpartition(".")[0]
-            known = sorted(k for k in flatten(Settings().model_dump()) if k.startswith(section) or not section)
-            message = f"there is no setting {key}; there are: {', '.join(known)}"
+            message = unknown(dotted(first["loc"]), known)
         else:
-            message = f"{key}: {first['msg'].lower()}, not {str(first['input'])[:60]!r}"
+            message = wrong(key, first, known, key in known and known[key] is None)
         raise ConfigError(message + (f" ({where})" if where not in ("", "default") else "")) from None
 
 
@@ -311,16 +322,7 @@ def read_file(file: Path) -> Mapping[str, Any]:
     Raises:
         ConfigError: it cannot be read, is larger than 1 MB, or is no mapping.
     """
-    try:
-        with file.open("rb") as opened:
-            raw = opened.read(MAX_FILE_BYTES + 1)
-        text = raw.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"the configuration {file} is not UTF-8 text") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError(f"the configuration {file} is larger than {MAX_FILE_BYTES} bytes")
+    text = read_text(file, "configuration", MAX_FILE_BYTES, ConfigError)
     if file.suffix.lower() == ".toml":
         try:
             content: object = tomllib.loads(text)
@@ -353,7 +355,9 @@ def load_yaml(text: str, where: str) -> Any:  # noqa: ANN401 (a value of any sha
         return yaml.load(text, PlainLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{where}: not a plain YAML value: {problem}") from error
+        mark = getattr(error, "problem_mark", None)
+        at = f" (line {mark.line + 1})" if mark and "\n" in text.strip() else ""
+        raise ConfigError(f"{where}: not a plain YAML value: {problem}{at}") from error
 
 
 def cache_folder(settings: Settings) -> Path:

@@ -62,7 +62,8 @@ class PromptTooLongError(RunError):
         self.excess = tokens + reserved - window
         super().__init__(
             f"the prompt has {tokens} tokens and {reserved} are reserved for the answer: "
-            f"{self.excess} more than the model's window of {window}"
+            f"{self.excess} more than the model's window of {window}; "
+            "ask in fewer words, or name a model with a longer one"
         )
 
 

@@ -6,6 +6,7 @@ import math
 import re
 import string
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -37,6 +38,11 @@ def pairs(text: str) -> Counter[tuple[str, str]]:
 def per_token(score: LogLikelihood) -> float:
     """The mean log-likelihood of a token; not a number where the limits of the run kept it from being computed."""
     return math.nan if math.isnan(score.total) else score.mean
+
+
+def logistic(level: float) -> float:
+    """The probability of which ``level`` is the log-odds; from 0 to 1, for any finite level."""
+    return 1 / (1 + math.exp(min(-level, 700.0)))
 
 
 def gain(having: float, lacking: float) -> float:
@@ -120,7 +126,7 @@ def calibration_error(confidences: Sequence[float], right: Sequence[float], bins
 
     Args:
         confidences: of each answer, from 0 to 1; at least one.
-        right: 1 where it is right, else 0.
+        right: 1 where it is right, else 0; or how right it is, such as its F1.
         bins: how many.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
@@ -130,6 +136,20 @@ def calibration_error(confidences: Sequence[float], right: Sequence[float], bins
         place = max(0, math.ceil(confidence * bins) - 1)
         gaps[place] = gaps.get(place, 0.0) + value - confidence
     return sum(map(abs, gaps.values())) / len(confidences)
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """The area under the ROC curve: the share of pairs in which the positive is above the negative, ties counting half.
+
+    Args:
+        positive: scores of what should be above; at least one.
+        negative: scores of what should be below; at least one.
+
+    Source: Hanley and McNeil 1982, "The Meaning and Use of the Area under a Receiver Operating Characteristic Curve".
+    """
+    below = sorted(negative)
+    pairs = sum(bisect_left(below, score) + bisect_right(below, score) for score in positive)
+    return pairs / 2 / (len(positive) * len(below))
 
 
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -144,7 +164,7 @@ def _known(gold: Sequence[str]) -> Sequence[str]:
 
 def _pair(answer: str, gold: str) -> tuple[list[str], list[str]]:
     """The tokens of both, in the way that suits them."""
-    cut = _characters if _chinese(answer, gold) else _words
+    cut = _characters if _chinese(answer, gold) else bare_words
     return cut(answer), cut(gold)
 
 
@@ -152,8 +172,8 @@ def _chinese(*texts: str) -> bool:
     return any(map(HAN.search, texts))
 
 
-def _words(text: str) -> list[str]:
-    """Lower case, without ASCII punctuation, without articles."""
+def bare_words(text: str) -> list[str]:
+    """The words of an English answer as SQuAD counts them: lower case, without ASCII punctuation, without articles."""
     bare = "".join(c for c in text.lower() if c not in string.punctuation)
     return _ARTICLES.sub(" ", bare).split()
 

@@ -18,7 +18,7 @@ from ctxproc.report_plot import Point, plot, short
 from ctxproc.report_style import STYLE
 
 if TYPE_CHECKING:
-    from ctxproc.compare_run import Comparison
+    from ctxproc.compare_results import Comparison
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 NAMES = {
@@ -31,6 +31,9 @@ NAMES = {
     "abstained": "Abstained",
     "agreement": "Agreement",
 }
+UNNAMED = "other"
+"""What the questions without a kind are called, where others have one."""
+
 UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
@@ -66,6 +69,7 @@ def page(comparison: Comparison, scores: Sequence[Scored]) -> str:
         *_plots(scores, names),
         "<h2>Quality</h2>",
         *_table("Quality of each way", scores, names, _quality_cells(scores)),
+        *_by_kind(scores, names),
         "<h2>Cost of a question</h2>",
         *_table("Cost of each way", scores, names, _cost_cells(scores)),
         *_notes(comparison, scores),
@@ -181,6 +185,21 @@ def _quality_cells(scores: Sequence[Scored]) -> Cells:
             row.append(estimated(one.calibration))
         rows.append(row)
     return heads, rows
+
+
+def _by_kind(scores: Sequence[Scored], names: Sequence[str]) -> Iterator[str]:
+    """The leading measure of each kind of question; nothing where all are of one kind."""
+    if not scores[0].kinds:
+        return
+    measure = leading(scores)
+    rows = []
+    for one in scores:
+        known = [measures.get(measure) for measures in one.kinds.values()]
+        rows.append([estimated(each) + (f"<small>n = {each.n}</small>" if each else "") for each in known])
+    label = f"{NAMES[measure]} by kind of question"
+    yield f"<h2>{label}</h2>"
+    heads = [f"<bdi>{shown(kind or UNNAMED)}</bdi>" for kind in scores[0].kinds]
+    yield from _table(label, scores, names, (heads, rows))
 
 
 def estimated(one: Estimate | None) -> str:

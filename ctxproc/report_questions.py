@@ -13,7 +13,7 @@ from ctxproc.report_page import shown
 if TYPE_CHECKING:
     from ctxproc.compare_ledger import Row
     from ctxproc.compare_questions import Place
-    from ctxproc.compare_run import Comparison
+    from ctxproc.compare_results import Comparison
     from ctxproc.compare_scores import Scored
     from ctxproc.document import Document
 

@@ -193,6 +193,10 @@ KINDS = {kind.__name__: kind for kind in get_args(Event)}
 Listener = Callable[[Event], None]
 
 
+RUN = r"\d{8}-\d{6}-(?:\d{6})?[0-9a-f]{8}"
+"""The form of a run's id; the microseconds were not always in it."""
+
+
 def new_run() -> str:
     """An id for a run: when it began, to the microsecond, and eight random hex digits. Later runs sort behind."""
     began = time.time_ns() // 1000
@@ -222,14 +226,22 @@ def to_json(event: Event) -> str:
     return json.dumps({"event": type(event).__name__, **asdict(event)}, ensure_ascii=False)
 
 
+BEGINNING = b'{"event": '
+"""Of every trace."""
+
+
 @contextmanager
 def written(path: Path) -> Iterator[Listener]:
     """A listener that writes a trace file, readable by its owner only; each line is there once it is written.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be written, or is there and is no trace: a document is not written over.
     """
     try:
+        if path.is_file():
+            with path.open("rb") as before:
+                if before.read(len(BEGINNING)) not in (b"", BEGINNING):
+                    raise UsageError(f"{path} is there and is no trace: name another file")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
         file = path.open("w", encoding="utf-8", errors="surrogatepass")

@@ -129,6 +129,16 @@ def test_dry_run_loads_no_weights(book: Path) -> None:
         (("ask", "Who?", "BOOK", "--preset", "slow"), 2, "balanced"),
         (("ask", "why " * 600, "BOOK"), 1, "window of 512"),
         (("explain", "nonesuch"), 2, "no run"),
+        (("ask", "Who?", "BOOK", "--set", "retrieval.search=bm25"), 2, "such as [bm25]"),
+        (("ask", "Who?", "BOOK", "--model", ""), 2, "model: a text that is not empty is wanted"),
+        (("ask", "Who?", "BOOK", "--model", "FOLDER"), 1, "holds neither config.json nor a .gguf file"),
+        (("ask", "Who?", "BOOK", "--model", "builtin:nonesuch"), 1, "built in are builtin and builtin:causal"),
+        (("ask", "Who?", "BOOK", "--device", "gpu"), 2, "device 'gpu' cannot be had on this machine"),
+        (("ask", "Who?", "BOOK", "--trace", "BOOK"), 2, "is there and is no trace: name another file"),
+        (("ask", "Who?", "BOOK", "--threads", "0"), 2, "(see `ctxproc ask --help`)"),
+        (("ask",), 2, "Missing argument 'QUESTION' (see `ctxproc ask --help`)"),
+        (("memory", "serach"), 2, "No such command 'serach'. Did you mean 'search'? (see `ctxproc memory --help`)"),
+        (("help", "nonesuch"), 2, "No such command 'nonesuch' (see `ctxproc --help`)"),
         (("nonesuch",), 2, "No such command"),
     ],
 )
@@ -139,7 +149,15 @@ def test_what_is_wrong_is_said_in_a_line(book: Path, arguments: tuple[str, ...],
     names = {"BOOK": str(book), "EMPTY": str(empty), "BINARY": str(binary)}
     done = run(*(names.get(a, a).replace("FOLDER", str(book.parent)) for a in arguments), code=code)
     assert says in done.stderr and done.stdout == ""
-    assert len(done.stderr.strip().splitlines()) <= 4
+    assert done.stderr.startswith("ctxproc: ") and len(done.stderr.strip().splitlines()) == 1
+    assert book.read_text(encoding="utf-8").startswith(FILLER)
+
+
+def test_help_is_what_the_option_gives() -> None:
+    assert run("help").stdout == run("--help").stdout
+    assert run("help", "memory", "add").stdout == run("memory", "add", "--help").stdout
+    alone = run("memory", code=2)
+    assert alone.stdout == "" and alone.stderr.startswith("Usage: ctxproc memory ")
 
 
 def test_an_interrupted_run_says_what_is_kept_only_where_something_is() -> None:

@@ -80,7 +80,7 @@ def test_a_missing_or_old_package_is_a_thing_to_do(
 
 
 def test_a_missing_extra_is_a_note_and_no_thing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions(monkeypatch, gguf="", faiss_cpu="", faiss_gpu="", faiss_gpu_cu12="")
+    versions(monkeypatch, gguf="", accelerate="9.0", faiss_cpu="", faiss_gpu="", faiss_gpu_cu12="")
     code, text = doctor()
     notes = [row.split(maxsplit=1)[1] for row in text.splitlines() if row.startswith("note")]
     assert code == 0 and any("GGUF files need gguf" in note and "ctxproc[gguf]" in note for note in notes)

@@ -18,7 +18,8 @@ import ctxproc
 from ctxproc import Document, ScriptedLLM
 from ctxproc.compare_ledger import NAME, Ledger
 from ctxproc.compare_questions import Place, Question, gold_places, questions_of, read_questions
-from ctxproc.compare_run import WRITTEN, Comparison, Ran
+from ctxproc.compare_results import Comparison, Ran
+from ctxproc.compare_run import WRITTEN
 from ctxproc.compare_ways import Way, key_of, listed, named, searches, ways_of
 from ctxproc.errors import ConfigError, ModelError, UnknownNameError, UsageError
 from ctxproc.llm.base import Generation, LogLikelihood, Sampling
@@ -27,11 +28,14 @@ from ctxproc.prompt import Prompt
 
 BAD = (
     ("{", "not JSON"),
-    ("[1]", "not an object"),
+    ("[1]", 'not an object: each line is one object, {"question": "Who ...?", "answers": ["..."]}'),
+    ("Who signed the lease?", "not JSON (Expecting value: line 1 column 1 (char 0)): each line is one object"),
     ('{"question": "q?", "answer": ["x"]}', "no key 'answer'; there are: id, question, answers"),
     ('{"answers": []}', "the question must be a text"),
     ('{"question": " "}', "the question is empty"),
-    ('{"question": "q?", "answers": "x"}', "answers must be a list of texts"),
+    ('{"question": "q?", "answers": "x"}', 'answers must be a list of texts, such as ["x"]'),
+    ('{"question": "q?", "answers": 1911}', 'answers must be a list of texts, such as ["1911"]'),
+    ('{"question": "q?", "answers": [1, 2]}', 'answers must be a list of texts, such as ["1", "2"]'),
     ('{"question": "q?", "evidence": [{"start": 1}]}', 'either "start" and "end", or a "quote"'),
     ('{"question": "q?", "evidence": [{"start": 3, "end": 3}]}', 'either "start" and "end", or a "quote"'),
     (

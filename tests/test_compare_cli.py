@@ -63,6 +63,24 @@ def test_a_comparison_prints_its_tables_and_writes_its_files(
     ]  # fmt: skip
 
 
+def test_figures_of_several_kinds_have_a_table_and_a_file_of_their_own(
+    run: Callable[..., tuple[str, str]], tmp_path: Path
+) -> None:
+    words = ("who", "number", "number", "")
+    written(tmp_path / "q.jsonl", [{**line, "kind": kind} for line, kind in zip(QUESTIONS, words, strict=True)])
+    said, _ = run("q.jsonl", "book.txt", "--strategies", "map_rerank,truncate", "--out", "out", *WORDS)
+    table = [line.split() for line in said[said.index("F1 by kind") :].splitlines()[:3]]
+    assert table == [
+        ["F1", "by", "kind", "who", "number", "other"],
+        ["map_rerank", "100", "(–)", "50", "(0–100)", "–"],
+        ["truncate", "0", "(–)", "50", "(0–100)", "–"],
+    ]
+    assert (tmp_path / "out" / "compare_kinds.csv").is_file()
+    written(tmp_path / "q.jsonl", [{**QUESTIONS[0], "id": n, "kind": f"kind {n}"} for n in range(8)])
+    said, _ = run("q.jsonl", "book.txt", "--strategies", "truncate", "--out", "out", *WORDS)
+    assert "kind 5" in said and "kind 6" not in said and "2 more kinds: see the page" in said
+
+
 def test_a_dry_run_tells_the_cost_and_asks_nothing(run: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
     model = reader()
     said, _ = run("q.jsonl", "book.txt", "--strategies", "map_rerank,truncate", "--dry-run", *WORDS, llm=model)
@@ -100,6 +118,7 @@ def test_cloze_questions_are_written_and_asked(run: Callable[..., tuple[str, str
         (("q.jsonl", "book.txt", "--out", "o", "--strategies", "["), "--strategies: not a plain YAML value"),
         (("q.jsonl", "book.txt", "--out", "o", "--criteria", "mmr"), "re-ranks and cannot search"),
         (("q.jsonl", "book.txt", "--out", "o", "--generate", "2"), "is there already"),
+        (("q.jsonl", "book.txt", "--out", "o", "--models", ""), "model: a text that is not empty is wanted"),
         (("q.jsonl",), "SOURCE"),
     ],
 )  # fmt: skip

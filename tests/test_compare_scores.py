@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comparing import BOOK, KEEPER, STAIRS, comparing, written
+from comparing import BOOK, KEEPER, QUESTIONS, STAIRS, comparing, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ from ctxproc import Document
 from ctxproc.compare_ledger import Row
 from ctxproc.compare_questions import Place, Question
 from ctxproc.compare_scores import QUALITY, Estimate, answer_values, estimate, overlap, scored, stands
-from ctxproc.compare_tables import csv_text, everything, inert, write_all
+from ctxproc.compare_tables import csv_text, everything, inert, kinds_text, write_all
 
 DOCUMENT = Document.from_text(BOOK, "book.txt")
 TEXTS = {"book.txt": DOCUMENT}
@@ -160,6 +160,40 @@ def test_csv_and_json_hold_the_same_figures(tmp_path: Path) -> None:
     assert [question["question"] for question in told["questions"]] == [q.text for q in comparison.questions]
     assert told["questions"][0]["ways"][0]["answer"] == "Maren Oduya"
     assert told["questions"][0]["ways"][0]["measures"]["exact_match"] == 1.0
+
+
+KINDS = [{**line, "kind": kind} for line, kind in zip(QUESTIONS, ("who", "number", "number", ""), strict=True)]
+
+
+def test_figures_are_broken_down_by_the_kinds_of_the_questions_where_there_are_several(tmp_path: Path) -> None:
+    comparison = comparing(tmp_path, questions=written(tmp_path / "q.jsonl", KINDS)).run()
+    scores = scored(comparison)
+    first, second = scores
+    assert list(first.kinds) == list(second.kinds) == ["who", "number", ""]
+    exact = {kind: measures.get("exact_match") for kind, measures in first.kinds.items()}
+    assert exact["who"] == Estimate(1.0, None, None, 1) and exact[""] is None  # that question has no gold answer
+    assert exact["number"] == estimate([0.0, 1.0])  # 198 is not 197; nothing was said of tin
+    assert {kind: measures["abstained"].mean for kind, measures in second.kinds.items()} == dict.fromkeys(exact, 1.0)
+    rows = list(csv.DictReader(io.StringIO(kinds_text(scores))))
+    assert [(row["strategy"], row["kind"]) for row in rows] == [
+        (way, kind) for way in ("map_rerank", "truncate") for kind in exact
+    ]
+    assert [(row["exact_match"], row["exact_match_n"]) for row in rows[:3]] == [("1.0", "1"), ("0.5", "2"), ("", "")]
+    told = everything(comparison, scores)["ways"][0]["kinds"]
+    assert told["number"]["exact_match"] == {"mean": 0.5, "low": 0.0, "high": 1.0, "n": 2}
+
+
+def test_the_table_by_kind_is_there_only_where_there_are_several(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    several = comparing(tmp_path, questions=written(tmp_path / "q.jsonl", KINDS)).run()
+    assert [path.name for path in write_all(several, scored(several), out)] == [
+        "compare.csv", "compare_kinds.csv", "compare.json", "compare.html",
+    ]  # fmt: skip
+    one = comparing(tmp_path, questions=written(tmp_path / "q.jsonl", [{**line, "kind": "a"} for line in KINDS])).run()
+    scores = scored(one)
+    assert [way.kinds for way in scores] == [{}, {}]
+    write_all(one, scores, out)
+    assert not (out / "compare_kinds.csv").exists()
 
 
 def test_files_are_whole_or_as_they_were_and_cells_are_no_formulas(tmp_path: Path) -> None:

@@ -50,11 +50,26 @@ def test_every_preset_is_valid(name: str) -> None:
     ("item", "message"),
     [
         ("retrieval.nonesuch=1", "there is no setting retrieval.nonesuch; there are: .*retrieval.top_k"),
-        ("nonesuch=1", "there is no setting nonesuch"),
-        ("retrieval.top_k=many", "retrieval.top_k: .*integer"),
-        ("retrieval.top_k=0", "retrieval.top_k: .*greater than or equal to 1"),
-        ("retrieval=3", "retrieval: "),
-        ("model.deep=3", "model: "),
+        ("nonesuch=1", "there is no setting nonesuch; `ctxproc config show` lists all"),
+        ("retrieval.serach=[bm25]", r"no setting retrieval.serach; did you mean retrieval.search\?"),
+        ("retrieval.top-k=4", r"did you mean retrieval.top_k\? \(--set"),
+        ("top_k=4", r"no setting top_k; did you mean generation.top_k or retrieval.top_k\?"),
+        ("Retrieval.Top_K=4", r"did you mean retrieval\?"),
+        ("retrieval.search=bm25", r"retrieval.search: a list, such as \[bm25\], is wanted, not 'bm25' \(--set"),
+        ("retrieval.search.bm25.k1=1.2", r"a list, such as \[\{bm25: \{k1: 1.2\}\}\], is wanted"),
+        ("retrieval.search=[3]", r"retrieval.search: a name, or \{name: \{parameter: value\}\}, is wanted, not '3'"),
+        ("retrieval.top_k=many", "retrieval.top_k: a whole number is wanted, not 'many'"),
+        ("retrieval.top_k=0", "retrieval.top_k: 1 or more is wanted, not '0'"),
+        ("generation.top_p=2", "generation.top_p: 1.0 or less is wanted"),
+        ("generation.top_p=0", "generation.top_p: more than 0.0 is wanted"),
+        ("limits.calls=none", "limits.calls: a whole number or null is wanted, not 'none'"),
+        ("answer.require_evidence=maybe", "true or false is wanted"),
+        ("quantise=int2", "quantise: 'none', 'int8' or 'int4' is wanted, not 'int2'"),
+        ("strategy=", r"strategy: a name, or \{name: .* is wanted, not null"),
+        ("retrieval=3", "retrieval is a section, not '3': set one of retrieval.search, .*retrieval.embedder"),
+        ("model.deep=3", "model: a text is wanted"),
+        ("model=''", "model: a text that is not empty is wanted, not ''"),
+        ("retrieval.embedder=' '", "retrieval.embedder: a text that is not empty"),
         ("top_k", "takes key=value"),
         ("=3", "takes key=value"),
         ("model=!!python/object/apply:os.system [true]", "not a plain YAML value"),
@@ -94,6 +109,15 @@ def test_a_missing_file_and_an_unknown_preset_are_named(tmp_path: Path) -> None:
         resolve(file=tmp_path / "nowhere.yaml")
     with pytest.raises(UnknownNameError, match="balanced, fast, thorough"):
         resolve(preset="slow")
+    with pytest.raises(UnknownNameError, match="no preset is called ''"):
+        resolve(preset="")
+
+
+def test_a_fault_of_a_longer_file_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("retrieval:\n  top_k: 3\n top: 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"c\.yaml: not a plain YAML value: .* \(line 3\)$"):
+        resolve(file=file)
 
 
 def test_the_limits_of_loading_can_all_be_set_and_have_the_same_defaults() -> None:

@@ -577,7 +577,7 @@ def filled(cache: Path) -> dict[str, list[Path]]:
     keeper.put(KEYS[1], entry(1))
     for kind, names in {
         "embeddings": [f"{'1' * 64}.safetensors", f"{'2' * 64}.safetensors"],
-        "runs": ["20260101-120000-0123abcd.jsonl", "20260102-120000-0123abcd.jsonl"],
+        "runs": ["20260101-120000-0123abcd.jsonl", "20260102-120000-0012340123abcd.jsonl"],
     }.items():
         (cache / kind).mkdir()
         for name in names:

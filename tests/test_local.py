@@ -526,7 +526,7 @@ SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
     "unknown kind": (edit_config(model_type="nonesuch"), "cannot read its configuration"),
     "broken config": (write("config.json", "{"), "cannot read its configuration"),
     "config is a list": (write("config.json", "[]"), "cannot read its configuration"),
-    "no config": (lambda folder: (folder / "config.json").unlink(), "cannot read its configuration"),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "holds neither config.json nor a .gguf file"),
     "no tokenizer": (without_tokenizer, "cannot read its tokenizer"),
     "broken tokenizer": (write("tokenizer.json", '{"version": "1.0"'), "cannot read its tokenizer"),
     "empty tokenizer": (write("tokenizer.json", '{"added_tokens": [], "model": {}}'), "cannot read its tokenizer"),
@@ -583,6 +583,7 @@ def test_what_looks_like_a_path_is_never_a_hub_name(tmp_path: Path, monkeypatch:
         assert "\n" not in str(caught.value)
     for name in ("gpt2", "someone/something-1B"):
         assert find(name) == Source(name, name, local=False)
+    (tmp_path / "models" / "config.json").write_text("{}")
     assert find("models").local
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ctxproc.measures import answer_f1, calibration_error, exact_match, rouge_l
+from ctxproc.measures import answer_f1, auroc, calibration_error, exact_match, logistic, rouge_l
 
 ENGLISH = st.text(alphabet="abtheAN. ,'-12 $é", max_size=14)
 CHINESE = st.text(alphabet="三国演义《》，。a1 B", max_size=10)
@@ -144,6 +144,21 @@ def test_the_calibration_error_is_the_mean_gap_of_the_bins(pairs: list[tuple[flo
     confidences, right = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     found = calibration_error(confidences, right, bins=8)
     assert math.isclose(found, slow_calibration(confidences, right, 8), abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("level", [-800.0, -2.0, 0.0, 0.5, 800.0])
+def test_the_logistic_function_is_the_inverse_of_the_log_odds(level: float) -> None:
+    found = logistic(level)
+    assert 0 < found <= 1
+    if abs(level) < 10:
+        assert math.isclose(math.log(found / (1 - found)), level, abs_tol=1e-12)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=8), st.lists(st.integers(-3, 3), min_size=1, max_size=8))
+@example([0], [0])
+def test_auroc_is_the_share_of_pairs_in_order(positive: list[float], negative: list[float]) -> None:
+    won = sum((one > other) + 0.5 * (one == other) for one in positive for other in negative)
+    assert auroc(positive, negative) == won / (len(positive) * len(negative))
 
 
 def test_a_calibration_error_by_hand() -> None:

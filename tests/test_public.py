@@ -53,4 +53,6 @@ def test_the_error_tree_in_the_docstring_is_the_error_tree() -> None:
 def test_usage_errors_exit_2_and_failed_runs_exit_1() -> None:
     assert errors.SourceError("x").exit_code == errors.UnknownNameError("a", "b", []).exit_code == 2
     assert errors.ModelError("x").exit_code == errors.PromptTooLongError(5, 2, 6).exit_code == 1
-    assert str(errors.PromptTooLongError(5, 2, 6)).endswith("1 more than the model's window of 6")
+    assert str(errors.PromptTooLongError(5, 2, 6)).startswith(
+        "the prompt has 5 tokens and 2 are reserved for the answer: 1 more than the model's window of 6; ask in fewer words"
+    )

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from comparing import BOOK, KEEPER, comparing, words_only, written
+from comparing import BOOK, KEEPER, QUESTIONS, comparing, words_only, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -154,6 +154,23 @@ def test_the_tables_of_the_page_hold_the_figures_of_the_scores(tmp_path: Path) -
             assert figures[head] == estimated(one.quality.get(name))
         assert figures["Calibration error"] == estimated(one.calibration)
     assert "<b>map_rerank</b> has the highest F1: 67 (95 % interval 0 to 100)" in text
+    assert "by kind of question" not in text
+
+
+def test_the_page_tells_the_leading_measure_of_each_kind(tmp_path: Path) -> None:
+    kinds = ("<i>who</i>", "number", "number", "")
+    lines = [{**line, "kind": kind} for line, kind in zip(QUESTIONS, kinds, strict=True)]
+    comparison = comparing(tmp_path, questions=written(tmp_path / "q.jsonl", lines)).run()
+    scores = scored(comparison)
+    text = page(comparison, scores)
+    read(text)
+    table = text[text.index("<h2>F1 by kind of question</h2>") : text.index("<h2>Cost of a question</h2>")]
+    heads = re.findall(r'<th scope="col">(.*?)</th>', table)
+    assert heads == ["Way", "<bdi>&lt;i&gt;who&lt;/i&gt;</bdi>", "<bdi>number</bdi>", "<bdi>other</bdi>"]
+    cells = re.findall(r"<td>(.*?)</td>", table)
+    number = scores[0].kinds["number"]["f1"]
+    assert cells[:3] == ["100<small>n = 1</small>", f"{estimated(number)}<small>n = 2</small>", "–"]
+    assert cells[3] == "0<small>n = 1</small>"
 
 
 def test_a_question_shows_each_answer_once_with_its_passage_marked_and_the_gold_one_underlined(tmp_path: Path) -> None:

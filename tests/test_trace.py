@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ctxproc.errors import UsageError
-from ctxproc.trace import Noted, Progress, Scored, Selected, Trace, new_run, read, to_json, written
+from ctxproc.trace import RUN, Noted, Progress, Scored, Selected, Trace, new_run, read, to_json, written
 
 
 def test_events_reach_every_listener_in_order() -> None:
@@ -37,6 +38,19 @@ def test_a_trace_file_is_read_back_as_written(tmp_path: Path) -> None:
     assert read(path) == [json.loads(to_json(event)) for event in events]
     assert [event["event"] for event in read(path)] == ["Noted", "Selected", "Scored"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_trace_is_written_over_and_anything_else_is_not(tmp_path: Path) -> None:
+    path, book = tmp_path / "run.jsonl", tmp_path / "book.txt"
+    path.touch()
+    book.write_text("The keeper is Ada.", encoding="utf-8")
+    for text in ("first", "second"):
+        with written(path) as listener:
+            listener(Noted(text))
+    assert read(path) == [{"event": "Noted", "text": "second"}]
+    with pytest.raises(UsageError, match=r"book\.txt is there and is no trace: name another file"), written(book):
+        pass
+    assert book.read_text(encoding="utf-8") == "The keeper is Ada."
 
 
 def test_what_is_no_trace_is_said_in_one_line(tmp_path: Path) -> None:
@@ -88,6 +102,11 @@ def test_fields_that_an_older_version_did_not_write_have_their_defaults(tmp_path
         {"event": "Called", **called, **defaults, "tokens": ()},
         {"event": "Unheard", "a": 1},
     ]
+
+
+def test_run_ids_have_the_form_by_which_traces_are_found_and_removed() -> None:
+    assert re.fullmatch(RUN, new_run()) and re.fullmatch(RUN, "20260101-120000-0123abcd")
+    assert not re.fullmatch(RUN, "20260101-120000-my-notes")
 
 
 def test_run_ids_are_unique_and_sort_by_time() -> None:

@@ -17,12 +17,13 @@ import click
 from ctxproc.cli.completion import paths
 from ctxproc.cli.options import settings, settings_options
 from ctxproc.errors import UsageError
+from ctxproc.trace import RUN
 
 HEX_FILE = r"[0-9a-f]{64}\.safetensors"
 KINDS = {
     "kv": ("keys and values", re.compile(HEX_FILE), re.compile(r"\.[0-9a-f]{16}\.part")),
     "embeddings": ("embeddings", re.compile(HEX_FILE), re.compile(r"\.\w+\.part")),
-    "runs": ("runs", re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}\.jsonl"), None),
+    "runs": ("runs", re.compile(RUN + r"\.jsonl"), None),
 }
 """Folder below the cache folder: what it holds, how its files are called, and files that a killed process left."""
 

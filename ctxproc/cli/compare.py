@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from ctxproc.compare_run import Comparing, Ran
+    from ctxproc.compare_results import Ran
+    from ctxproc.compare_run import Comparing
     from ctxproc.compare_scores import Estimate, Scored
     from ctxproc.trace import Listener
+
+
+MOST_KINDS = 6
+"""Kinds of questions that a terminal has room for."""
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -83,7 +88,7 @@ def compare(
             sources,
             listed(strategies, "--strategies"),
             searches(criteria, "--criteria") if criteria else (),
-            [one.strip() for one in models.split(",")] if models else (),
+            [one.strip() for one in models.split(",")] if models is not None else (),
             settings=chosen,
             way_tokens=WAY_TOKENS if way_tokens is None else way_tokens or None,
             listeners=[listener],
@@ -173,7 +178,26 @@ def _show(scores: Sequence[Scored]) -> None:
         cost.add_row(plain(name), *("–" if x is None else form.format(x) for x, form in zip(spent, forms, strict=True)))
     _print(quality)
     _print(cost)
+    _show_kinds(scores)
     _say_not_run([one.ran for one in scores])
+
+
+def _show_kinds(scores: Sequence[Scored]) -> None:
+    """The leading measure and its interval for each kind of question, at most so many; nothing where there is one."""
+    from ctxproc.cli.terminal import plain
+    from ctxproc.report_page import NAMES, UNNAMED, leading, way_names
+
+    kinds = list(scores[0].kinds)
+    if not kinds:
+        return
+    lead = leading(scores)
+    table = _table(f"{NAMES[lead]} by kind", *(plain(kind or UNNAMED) for kind in kinds[:MOST_KINDS]))
+    for one, name in zip(scores, way_names(scores), strict=True):
+        known = [one.kinds[kind].get(lead) for kind in kinds[:MOST_KINDS]]
+        table.add_row(plain(name), *(f"{_percent(each)} ({_interval(each)})" if each else "–" for each in known))
+    _print(table)
+    if len(kinds) > MOST_KINDS:
+        click.echo(f"{len(kinds) - MOST_KINDS} more kinds: see the page")
 
 
 def _say_not_run(every: Sequence[Ran]) -> None:

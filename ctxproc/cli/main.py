@@ -24,6 +24,9 @@ from ctxproc.cli.models import models
 from ctxproc.cli.terminal import plain
 from ctxproc.errors import CtxprocError
 
+HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What newer versions of click raise where a group is named alone: its text is the help."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """A disk, or one's share of it, is full."""
 
@@ -46,16 +49,29 @@ def one_line(kind: type[BaseException], error: BaseException, trace: TracebackTy
     click.echo(f"ctxproc: unexpected {kind.__name__}: {text}; run again with --debug to see where", err=True)
 
 
+def wrong_usage(error: click.ClickException) -> None:
+    """Report a wrong command line in one line; the help where that is what was meant."""
+    if isinstance(error, HELP):
+        error.show()
+        return
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "ctxproc"
+    text = plain(" ".join(error.format_message().split())).rstrip(".")
+    click.echo(f"ctxproc: {text} (see `{command} --help`)", err=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit: 0 done or abstained, 1 the run failed, 2 wrong usage or unreadable input."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     debug = "--debug" in arguments
     if not debug:
         sys.excepthook = one_line
     try:
         cli.main(arguments, prog_name="ctxproc", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        wrong_usage(error)
         sys.exit(error.exit_code)
     except CtxprocError as error:
         if debug:

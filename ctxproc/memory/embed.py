@@ -109,8 +109,11 @@ class Embedder:
     def _model(self) -> SentenceTransformer:
         folder = _folder(self.name)
         _check_safe(folder)
+        from ctxproc.llm.hardware import choose_device
         from ctxproc.llm.pretrained import quiet
 
+        if self._device:
+            choose_device(self._device)
         options = {"use_safetensors": True}
         try:
             with quiet():
