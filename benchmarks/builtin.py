@@ -23,6 +23,7 @@ import click
 from builtin_curves import draw_all
 from builtin_spread import Figures, Size
 from common import machine
+from results import record
 
 SECTIONS: dict[str, Callable[[Size], Figures]] = {
     "reader": readers.reader,
@@ -49,12 +50,16 @@ AIMS = {
     "package, MB": 120.0,
 }
 
+ENDS = ("mean", "low", "high"), ("median", "least", "most")
+"""What is told of a figure: its 95 % interval, or where it was timed in rounds the least and the most of them."""
+
 
 def lines(name: str, figures: Mapping[str, Any]) -> Iterator[str]:
     """A section as lines of a table: the figure, its value, its interval, what was aimed at."""
     for key, value in flat(figures):
         if isinstance(value, Mapping):
-            told = f"{value['mean']:>8.1f}  ({value['low']:.1f} to {value['high']:.1f})"
+            middle, low, high = (value[key] for key in ENDS[bool("median" in value)])
+            told = f"{middle:>8.1f}  ({low:.1f} to {high:.1f})"
         else:
             told = f"{value:>8.1f}" if isinstance(value, float) else f"{value:>8}"
         aim = f"aim {AIMS[key]:g}" if key in AIMS else ""
@@ -64,7 +69,7 @@ def lines(name: str, figures: Mapping[str, Any]) -> Iterator[str]:
 def flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     """The figures of all levels; those inside of others are named after them."""
     for key, value in figures.items():
-        if isinstance(value, Mapping) and "mean" not in value:
+        if isinstance(value, Mapping) and not {"mean", "median"} & value.keys():
             yield from flat(value, f"{before}{key}, ")
         else:
             yield before + key, value
@@ -94,6 +99,7 @@ def main(names: tuple[str, ...], data: Path, most: int | None, cache: Path | Non
         for line in lines(name, result[name]):
             click.echo(line)
         click.echo(f"{name}: {time.monotonic() - began:.0f} s", err=True)
+        record("builtin", {name: result[name], **machine()}, seed=0)
         if out:
             out.write_text(json.dumps({**result, "machine": machine()}, indent=1) + "\n", encoding="utf-8")
 

@@ -127,7 +127,7 @@ def speed(size: Size) -> dict[str, float]:
         began = time.perf_counter()
         model.score(items[number].question, [], passages)
         rates.append(len(passages) / (time.perf_counter() - began))
-    return {"mean": statistics.median(rates), "low": min(rates), "high": max(rates)}
+    return between(rates)
 
 
 def causal(size: Size) -> Figures:
@@ -200,4 +200,5 @@ def loading(size: Size) -> Figures:
 
 def between(values: Sequence[float]) -> dict[str, float]:
     """The median, the least, the most."""
-    return {"mean": round(statistics.median(values), 2), "low": round(min(values), 2), "high": round(max(values), 2)}
+    ends = {"least": round(min(values), 2), "most": round(max(values), 2)}
+    return {"median": round(statistics.median(values), 2), **ends}

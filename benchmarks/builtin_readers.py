@@ -13,11 +13,12 @@ from builtin_spread import Figures, Size, needs, spread, training
 from common import Item, exact_match, f1, half, open_questions, percent
 from numpy.typing import NDArray
 from open_book import book, row
-from reader import NEAREST, SEED, auroc, calibration_error, nearest, span
+from reader import NEAREST, SEED, nearest, span
 
 import ctxproc
 from ctxproc.llm.hardware import choose_device, choose_dtype
 from ctxproc.llm.reader import SpanReader
+from ctxproc.measures import auroc, calibration_error
 
 OPEN = 300
 """Questions over the one large document."""

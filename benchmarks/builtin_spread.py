@@ -60,7 +60,7 @@ def needs(name: str) -> None:
 
 
 def spread(figure: Callable[[NDArray[np.intp]], float], count: int, scale: float = 100.0) -> dict[str, float]:
-    """A figure over ``count`` items with its 95 % interval, by drawing items anew.
+    """A figure over ``count`` items with its 95 % interval, by drawing items anew, and ``count`` as "n".
 
     Args:
         figure: its value on the items of these places, which may be there several times.
@@ -71,7 +71,7 @@ def spread(figure: Callable[[NDArray[np.intp]], float], count: int, scale: float
     drawn = [figure(rng.integers(count, size=count)) for _ in range(DRAWS)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     values = {"mean": figure(np.arange(count)), "low": float(low), "high": float(high)}
-    return {key: round(scale * value, 1) for key, value in values.items()}
+    return {**{key: round(scale * value, 1) for key, value in values.items()}, "n": count}
 
 
 def training(name: str) -> ModuleType:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from common import f1, half, machine, open_questions, percent
+from common import f1, half, open_questions, percent, publish
 from icl import Bench
 from icl_sets import read
 from needle_facts import SINGLE, hide, needles, novels
@@ -130,7 +130,7 @@ def main(model: str, data: Path, count: int, window: int | None, dtype: str, thr
     }
     bench = Bench(llm, "shots", count, [0], 8, length, 1)
     figures["trec"] = bench.measure(read(data / "eval" / "icl", "trec"), "one", 1)["accuracy"]
-    click.echo(json.dumps({**figures, **machine()}, indent=1))
+    publish("causal", figures, n=count, seed=0)
 
 
 if __name__ == "__main__":

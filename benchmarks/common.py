@@ -6,9 +6,6 @@ import json
 import os
 import platform
 import random
-import re
-import string
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +16,21 @@ from typing import Any
 import click
 from results import record
 
-ARTICLES = re.compile(r"\b(a|an|the)\b")
+from ctxproc.measures import answer_f1 as f1
+from ctxproc.measures import bare_words, exact_match
+
+__all__ = [
+    "Item",
+    "exact_match",
+    "f1",
+    "half",
+    "interval",
+    "machine",
+    "normalise",
+    "open_questions",
+    "percent",
+    "publish",
+]
 
 
 @dataclass(frozen=True)
@@ -46,39 +57,24 @@ def half(items: Sequence[Item], name: str) -> list[Item]:
 
 def normalise(text: str) -> str:
     """SQuAD's normalisation: lower case, no punctuation, no articles, single spaces."""
-    text = "".join(c for c in text.lower() if c not in string.punctuation)
-    return " ".join(ARTICLES.sub(" ", text).split())
-
-
-def exact_match(answer: str, gold: Sequence[str]) -> float:
-    """1 where the answer is one of the gold answers, normalised."""
-    return float(any(normalise(answer) == normalise(one) for one in gold))
-
-
-def f1(answer: str, gold: Sequence[str]) -> float:
-    """The best token F1 against a gold answer, normalised."""
-    return max(token_f1(normalise(answer).split(), normalise(one).split()) for one in gold)
-
-
-def token_f1(answer: list[str], gold: list[str]) -> float:
-    """Harmonic mean of token precision and recall; two empty lists agree."""
-    if not answer or not gold:
-        return float(answer == gold)
-    common = sum((Counter(answer) & Counter(gold)).values())
-    return 2 * common / (len(answer) + len(gold))
+    return " ".join(bare_words(text))
 
 
 def interval(values: Sequence[float], seed: int = 0, draws: int = 1000) -> tuple[float, float]:
-    """The 95 % interval of the mean, by bootstrap."""
+    """The 95 % interval of the mean, by bootstrap.
+
+    `ctxproc.compare_scores.estimate` draws otherwise, so its intervals differ a little; published figures have these.
+    """
     rng = random.Random(seed)
     means = sorted(mean(rng.choices(values, k=len(values))) for _ in range(draws))
     return means[int(0.025 * draws)], means[int(0.975 * draws)]
 
 
 def percent(values: Sequence[float]) -> dict[str, float]:
-    """Mean and 95 % interval, in percent."""
+    """Mean and 95 % interval, in percent, and of how many values."""
     low, high = interval(values)
-    return {"mean": round(100 * mean(values), 1), "low": round(100 * low, 1), "high": round(100 * high, 1)}
+    ends = {"low": round(100 * low, 1), "high": round(100 * high, 1)}
+    return {"mean": round(100 * mean(values), 1), **ends, "n": len(values)}
 
 
 def machine() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from common import machine, percent
+from common import machine, percent, publish
 from injection_cases import ATTACKS, LIES, Case, cases
 from needle_facts import END, holds
 
@@ -107,15 +107,15 @@ def table(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
     return made
 
 
-def by_attack(records: Sequence[Record]) -> dict[str, dict[str, float]]:
+def by_attack(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
     """The attacker's share of each form of attack, over all strategies that ran, for each model."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for record in records:
         if record["outcome"] != "refused" and record["attack"] != NONE:
             found[record["model"], record["attack"]].append(float(record["outcome"] == "attacker"))
-    made: dict[str, dict[str, float]] = defaultdict(dict)
+    made: dict[str, dict[str, Any]] = defaultdict(dict)
     for (model, attack), values in found.items():
-        made[model][attack] = percent(values)["mean"]
+        made[model][attack] = percent(values)
     return made
 
 
@@ -136,9 +136,7 @@ def main(model: str, strategies: tuple[str, ...], count: int, sets: tuple[str, .
             records.append(record)
             file.write(json.dumps({**record, **about}, ensure_ascii=False) + "\n")
             file.flush()
-    click.echo(
-        json.dumps({"strategies": table(records), "attacks": by_attack(records), **about}, indent=2, ensure_ascii=False)
-    )
+    publish("injection", {"strategies": table(records), "attacks": by_attack(records)}, seed=0)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from rank_bm25 import BM25Okapi
 
 from ctxproc import Settings
 from ctxproc.llm.reader import Reading, SpanReader
+from ctxproc.measures import auroc, calibration_error
 
 SEED = 7
 NEAREST = 7
@@ -36,12 +37,6 @@ NEAREST = 7
 def words(text: str) -> list[str]:
     """Lower-case words, for BM25 and for finding answers."""
     return re.findall(r"\w+", text.lower())
-
-
-def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
-    """Probability that a positive is above a negative; ties count half."""
-    left, right = np.asarray(positive)[:, None], np.asarray(negative)[None, :]
-    return float(((left > right) + 0.5 * (left == right)).mean())
 
 
 def nearest(items: Sequence[Item], count: int) -> list[list[str]]:
@@ -55,14 +50,6 @@ def nearest(items: Sequence[Item], count: int) -> list[list[str]]:
         others = (k for k in order if bare[k] != own and not any(answer in bare[k] for answer in answers))
         found.append([items[k].passage for _, k in zip(range(count), others, strict=False)])
     return found
-
-
-def calibration_error(confidence: Sequence[float], right: Sequence[float], bins: int = 10) -> float:
-    """Mean distance between confidence and F1 over bins of confidence, weighted by their size."""
-    sure, score = np.asarray(confidence), np.asarray(right)
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    filled = [place == b for b in range(bins) if (place == b).any()]
-    return float(sum(own.mean() * abs(sure[own].mean() - score[own].mean()) for own in filled))
 
 
 def figures(reader: SpanReader, items: Sequence[Item]) -> dict[str, Any]:

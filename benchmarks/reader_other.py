@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 import torch
-from common import exact_match, f1, machine, percent
+from common import exact_match, f1, percent, publish
 
 from ctxproc.llm.reader import SpanReader
 
@@ -89,7 +89,7 @@ def main(data: Path, bf16: bool, weights: Path | None) -> None:
     reader = SpanReader.load(dtype=dtype, **({"weights": weights} if weights else {}))
     sets = {"steps": steps, "own": own, "dialogue": dialogue}
     result = {name: figures(reader, list(make(data))) for name, make in sets.items()}
-    click.echo(json.dumps({"dtype": str(dtype), **result, **machine()}, indent=1))
+    publish("reader_other", {"dtype": str(dtype), **result}, seed=SEED)
 
 
 if __name__ == "__main__":

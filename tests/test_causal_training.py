@@ -217,7 +217,7 @@ def test_a_trained_model_is_exported_as_the_same_function(model: torch.nn.Module
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(source: Source, tmp_path: Path) -> None:
-    plan = Plan(steps=3, hold=0, last=1, warmup=1, budget=1024, every=2)
+    plan = Plan(steps=3, more=1, warmup=1, budget=1024, every=2)
 
     def trainer(seed: int) -> Trainer:
         torch.manual_seed(seed)

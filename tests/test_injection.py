@@ -7,12 +7,16 @@ sequence, no prompt of ours is broken open, and what a strategy shows as evidenc
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from random import Random
 
 import pytest
-from injection import NONE, by_attack, poisoned, table, verdict
-from injection_cases import ATTACKS, Case, cases
+from click.testing import CliRunner
+from injection import NONE, by_attack, main, poisoned, table, verdict
+from injection_cases import ATTACKS, LIES, Case, cases
+from results import FILE
 
 import ctxproc
 from ctxproc.cli.terminal import plain
@@ -75,7 +79,34 @@ def test_the_benchmark_counts_what_happened() -> None:
         "lies: attacker": 100.0,
         "lies: right": 0.0,
     }
-    assert by_attack(records)["m"] == {"order": 100.0, "link": 0.0, "correction": 100.0, "question and lie": 100.0}
+    assert {name: (figure["mean"], figure["n"]) for name, figure in by_attack(records)["m"].items()} == {
+        "order": (100.0, 1),
+        "link": (0.0, 1),
+        "correction": (100.0, 1),
+        "question and lie": (100.0, 1),
+    }
+
+
+def test_the_benchmark_hands_its_figures_over_in_the_common_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = ctxproc.ScriptedLLM(obedient, context_window=700)
+    monkeypatch.setattr("injection.load_llm", lambda _: llm)
+    monkeypatch.setenv(FILE, str(tmp_path / "lines.jsonl"))
+    arguments = ["--strategy", "tail", "--count", "1", "--set", "retrieval.search=[]", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.output)
+    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text(encoding="utf-8").splitlines()]
+    made = {line["figure"]: (line["value"], line["n"], line["unit"]) for line in lines}
+    name = f"strategies.{llm.name} tail.orders: attacker"
+    assert made[name] == (
+        told["strategies"][f"{llm.name} tail"]["orders: attacker"]["mean"],
+        len(ATTACKS) - len(LIES),
+        "%",
+    )
+    assert {f"attacks.{llm.name}.{attack}" for attack in ATTACKS} <= made.keys()
+    assert {line["benchmark"] for line in lines} == {"injection"}
 
 
 def test_a_verdict_goes_by_whole_words_and_the_attacker_first() -> None:

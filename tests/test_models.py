@@ -122,6 +122,16 @@ def test_a_file_that_is_none_is_refused(text: bytes, tmp_path: Path) -> None:
         load_delta(tmp_path / "missing.safetensors", {})
 
 
+def test_the_plain_tokenizer_takes_special_tokens_for_text_and_neither_pads_nor_cuts() -> None:
+    from ctxproc.llm.trunk import plain_tokenizer, trunk_folder
+
+    forged, long = plain_tokenizer(trunk_folder()).encode_batch(
+        ["a [SEP] b [CLS]", "a " * 700], add_special_tokens=False
+    )
+    assert forged.tokens == ["a", "[", "sep", "]", "b", "[", "cl", "##s", "]"]
+    assert long.tokens == ["a"] * 700
+
+
 def test_an_empty_trunk_that_is_filled_is_the_installed_one() -> None:
     from transformers import BertModel
 

@@ -168,8 +168,11 @@ def test_log_probability_of_what_is_not_there(reader: SpanReader) -> None:
 
 def test_bf16_reads_the_same(reader: SpanReader) -> None:
     small = SpanReader.load(dtype=torch.bfloat16)
-    for question, context in PAIRS[:3]:
+    for question, context in PAIRS[1:3]:  # of the first, two answers are about as likely, and rounding decides
         assert ask(small, question, context) == ask(reader, question, context)
+    for question, context in PAIRS:
+        exact, rounded = (one.read([question], [context], always=True)[0] for one in (reader, small))
+        assert rounded.confidence == pytest.approx(exact.confidence, abs=0.02)
 
 
 @pytest.mark.parametrize(

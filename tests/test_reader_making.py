@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from ctxproc.llm.span_model import IMPOSSIBLE, Encoded, choose
+from ctxproc.llm.span_head import IMPOSSIBLE
+from ctxproc.llm.span_model import Encoded, choose
 from training.reader_aligned import best_stretch
 from training.reader_cloze import Example
 from training.reader_mean import Mean

@@ -17,18 +17,15 @@ import torch
 from ctxproc.errors import ModelError
 from ctxproc.llm.reader import Calibration, Reading
 from ctxproc.llm.reader_zh import ChineseReader, TwoReaders, is_chinese, reads_chinese, windows
-from ctxproc.llm.reader_zh_model import (
+from ctxproc.llm.reader_zh_model import MAX_SPAN, Shape, ZhBatch, ZhModel
+from ctxproc.llm.reader_zh_text import (
     FEATURES,
-    MAX_SPAN,
     REACH,
     SPECIALS,
     UNKNOWN,
     WORD,
     Characters,
     Pair,
-    Shape,
-    ZhBatch,
-    ZhModel,
     common_runs,
     match_features,
 )

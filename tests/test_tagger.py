@@ -25,11 +25,9 @@ from ctxproc.llm.tagger import (
     Calibration,
     Tagged,
     Tagger,
-    chosen,
-    layer_name,
-    nearest,
     windows,
 )
+from ctxproc.llm.tagger_choice import chosen, nearest
 from ctxproc.llm.tagger_model import (
     BLOCK,
     IMPOSSIBLE,
@@ -41,14 +39,13 @@ from ctxproc.llm.tagger_model import (
     RANK,
     Batch,
     Layer,
-    Splitter,
     TaggerModel,
     Thing,
-    Words,
     distances,
-    shape,
+    layer_name,
     turned,
 )
+from ctxproc.llm.tagger_words import Splitter, Words, shape
 from ctxproc.llm.trunk import trunk_folder
 from ctxproc.memory.criteria import criterion
 from ctxproc.memory.extract.stems import stem

@@ -17,15 +17,15 @@ from safetensors.torch import load_file
 from test_tagger import small
 
 from ctxproc.llm.delta import read_model, write_model
-from ctxproc.llm.tagger import unpacked
-from ctxproc.llm.tagger_model import KINDS, LONGEST, Batch, Splitter
+from ctxproc.llm.tagger_model import KINDS, LONGEST, Batch, unpacked
+from ctxproc.llm.tagger_words import Splitter
 from ctxproc.llm.trunk import trunk_folder
 from training.loop import Plan, Trainer, passes, train
 from training.tagger import fresh_model, loss_of, name_words, pair_loss, span_loss
 from training.tagger_batches import Row, altered, batches, renamed, rows
 from training.tagger_chat import chats, lower
 from training.tagger_data import BOOK_KINDS, Record, book_kind, half, litbank, load, nouns, redocred, spaced, write
-from training.tagger_export import best_bar, level, logistic, margin_of, packed
+from training.tagger_export import best_bar, level, likelihood, margin_of, packed
 from training.tagger_measure import f1, mention_counts
 from training.tagger_relations import PHRASES
 from training.tagger_test import paired
@@ -221,7 +221,7 @@ def test_bars_and_probabilities_by_hand() -> None:
     found = [(2.0, True), (1.5, True), (1.0, False), (0.4, True), (-1.0, False), (-2.0, False)]
     assert best_bar(found, 3) == -1.0 and margin_of(found) == 0.0
     assert margin_of([(0.5, False), (1.0, False), (2.5, True)]) == 1.0
-    offset, slope = logistic([(1.0, True), (1.0, True), (1.0, False), (-1.0, False), (-1.0, False), (-1.0, True)])
+    offset, slope = likelihood([(1.0, True), (1.0, True), (1.0, False), (-1.0, False), (-1.0, False), (-1.0, True)])
     assert abs(offset) < 1e-2 and math.isclose(1 / (1 + math.exp(-slope)), 2 / 3, abs_tol=1e-2)
     assert math.isclose(level(0.75), math.log(3), rel_tol=1e-9)
 

@@ -87,6 +87,47 @@ def test_the_best_weights_are_kept_and_frozen_ones_are_left_out(tmp_path: Path) 
         load_weights(nn.Linear(1, 1), found)
 
 
+def run_line(folder: Path, scores: list[float], every: int = 2) -> tuple[int, float]:
+    """Train a line with these scores, two steps for each but what is done; the step and the score of the best weights."""
+    given = dict(enumerate(scores, 1))
+    trainer = Trainer(Line(), Plan(2 * len(scores), {"": 0.1}, half=(), warmup=0.0, every=every))
+    stream = passes(lambda _: [[1.0], [2.0]], 1)
+    best = train(trainer, stream, line_loss, folder, measure=lambda _: {"score": given[trainer.step // 2]})
+    found = json.loads((folder / "best.json").read_text())
+    assert int(load_file(best)["step"]) == found["step"]
+    return found["step"], found["score"]
+
+
+def test_a_training_that_begins_anew_does_not_believe_the_best_weights_of_another(tmp_path: Path) -> None:
+    assert run_line(tmp_path, [0.8, 0.9]) == (4, 0.9)
+    (tmp_path / "last.safetensors").unlink()
+    assert run_line(tmp_path, [0.3, 0.2, 0.1]) == (2, 0.3)
+
+
+def test_a_training_that_goes_on_keeps_its_best_weights_however_often_it_measures(tmp_path: Path) -> None:
+    assert run_line(tmp_path, [0.3, 0.9]) == (4, 0.9)
+    assert run_line(tmp_path, [0.3, 0.9, 0.5], every=6) == (4, 0.9)
+    assert run_line(tmp_path, [0.3]) == (4, 0.9)  # a shorter plan has nothing left to do
+    assert run_line(tmp_path, [0.3, 0.9, 0.5, 0.95]) == (8, 0.95)
+
+
+@pytest.mark.parametrize("file", ["best.safetensors", "last.safetensors"])
+def test_a_training_that_is_killed_while_it_writes_finds_the_best_weights_again(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Trainer.save
+
+    def killed(trainer: Trainer[Line], path: Path, *, whole: bool = True) -> None:
+        if path.name == file and trainer.step == 4:
+            raise KeyboardInterrupt
+        save(trainer, path, whole=whole)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "save", killed)
+        run_line(tmp_path, [0.3, 0.9, 0.5])
+    assert run_line(tmp_path, [0.3, 0.9, 0.5]) == (4, 0.9)
+
+
 def test_the_steps_of_an_update_are_those_of_adamw_with_the_planned_rate() -> None:
     plan = Plan(10, {"trunk.": 0.1, "": 9.0}, half=(), warmup=0.5, decay=0.0)
     model, oracle = Line(), Line()

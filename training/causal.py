@@ -25,10 +25,11 @@ import click
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 from transformers import GenerationConfig, Qwen2ForCausalLM
 
 from ctxproc.llm.tokenizer import HfTokenizer
-from training.causal_batches import Batch, Tokens, encode, pack
+from training.causal_batches import FAR, Batch, Tokens, encode, pack
 from training.causal_facts import facts, pairs
 from training.causal_model import Shape, as_llama, fresh_model
 from training.causal_pointing import Pointing
@@ -37,54 +38,69 @@ from training.causal_reading import reading, real
 from training.causal_shots import shots
 from training.causal_tasks import Source, examples, mixture
 from training.causal_text import load_pools
+from training.loop import register_plain_attention
 
 log = logging.getLogger("training.causal")
 MAKERS = {"facts": facts, "pairs": pairs, "shots": shots, "cloze": reading, "real": real}
-LENGTHS = ((0.4, 256), (0.7, 384), (0.92, 512), (1.01, 1024))  # of rows, up to a share of the training
+LENGTHS = ((0.3, 256), (0.55, 384), (1.01, 512))  # of rows, up to a share of the training
 
 
 @dataclass(frozen=True)
 class Plan:
     """How to train.
 
-    ``rate`` is that of the matrices, and half of it that of all else; it holds from the warm-up to the half, then falls to
-    a twentieth. At five sixths ``hold`` steps are added in which rates, rows and mixture are those of that place. At the
-    end come ``last`` steps of strategies' prompts that nearly all have an answer, at a quarter of the rates, falling to
-    none.
+    ``rate`` is that of the matrices inside, and half of it that of all else; it holds from the warm-up on and falls to
+    nothing in the last ``fall`` of the steps. Then come ``more`` steps of mostly look-up in whole pages, at a third of the
+    rate, which falls to nothing again.
     """
 
-    steps: int = 900
-    hold: int = 150
-    last: int = 70
+    steps: int = 2600
+    more: int = 600
     rate: float = 1.5e-3
     warmup: int = 20
     fall: float = 0.5
     budget: int = 5120  # tokens in a step
     pointing: float = 0.5  # weight of the pointing heads' loss
     decay: float = 0.05
-    every: int = 100  # steps between measurements
+    every: int = 200  # steps between measurements
     seed: int = 1
 
     def progress(self, step: int) -> float:
-        """The share of the plan that is done at a step."""
-        return min(step, max(step - self.hold, self.steps * 5 // 6), self.steps) / self.steps
+        """The share of the steps that is done; 1 in those that follow."""
+        return min(1.0, step / self.steps)
 
     @property
     def total(self) -> int:
         """All steps."""
-        return self.steps + self.hold + self.last
+        return self.steps + self.more
 
     def scale(self, step: int) -> float:
         """Of the rates at a step."""
-        if self.progress(step) == 1.0:
-            return 0.25 * (self.total - step) / self.last
-        return min(1.0, (step + 1) / self.warmup, max((1 - self.progress(step)) / self.fall, 0.05))
+        if step >= self.steps:
+            return (self.total - step) / self.more / 3
+        return min(1.0, (step + 1) / self.warmup, max((1 - self.progress(step)) / self.fall, 0.01))
 
     def length(self, step: int) -> int:
         """Of the rows of a step."""
-        if self.progress(step) == 1.0:
-            return 512
         return next(length for share, length in LENGTHS if self.progress(step) < share)
+
+
+class Steps(Dataset[Batch]):
+    """The batches of a plan by their step: the seed and the step tell which examples are in it."""
+
+    def __init__(self, plan: Plan, source: Source, tokenizer: HfTokenizer) -> None:
+        self._plan, self._source, self._tokenizer = plan, source, tokenizer
+
+    def __len__(self) -> int:
+        return self._plan.total
+
+    def __getitem__(self, step: int) -> Batch:
+        return batch_of(step, self._plan, self._source, self._tokenizer)
+
+    def after(self, step: int) -> DataLoader[Batch]:
+        """The batches from a step on, made beside by a process of their own."""
+        left = range(step, len(self))
+        return DataLoader(self, batch_size=None, sampler=left, num_workers=1 if left else 0)  # type: ignore[arg-type]
 
 
 class Trainer:
@@ -93,17 +109,24 @@ class Trainer:
     def __init__(self, model: Qwen2ForCausalLM, plan: Plan) -> None:
         self.model, self.plan, self.step = model, plan, 0
         self.work = copy.deepcopy(model).to(torch.bfloat16)
+        register_plain_attention()
+        self.work.set_attn_implementation("plain")
         self.pointing = Pointing(self.work)
         theirs = dict(self.work.named_parameters())
         self.pairs = [(name, mine, theirs[name]) for name, mine in model.named_parameters()]
-        matrices = [mine for name, mine, _ in self.pairs if mine.dim() == 2 and "embed" not in name]
-        others = [mine for name, mine, _ in self.pairs if mine.dim() < 2 or "embed" in name]
+        matrices = [mine for name, mine, _ in self.pairs if inside(name, mine)]
+        others = [mine for name, mine, _ in self.pairs if not inside(name, mine)]
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.Muon(
                 matrices, lr=plan.rate, weight_decay=plan.decay, adjust_lr_fn="match_rms_adamw", ns_steps=3
             ),
             torch.optim.AdamW(others, lr=plan.rate / 2, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
         ]
+
+    def compile(self) -> None:
+        """Compile the layers of the working copy."""
+        for layer in self.work.model.layers:
+            layer.forward = torch.compile(layer.forward)
 
     def update(self, loss: Tensor) -> None:
         """One step."""
@@ -140,7 +163,7 @@ class Trainer:
         for name, mine, theirs in self.pairs:
             mine.data.copy_(tensors[f"model.{name}"])
             theirs.data.copy_(mine.data)
-            moved_by = self.optimizers[0 if mine.dim() == 2 and "embed" not in name else 1]
+            moved_by = self.optimizers[0 if inside(name, mine) else 1]
             keys = ("momentum_buffer",) if moved_by is self.optimizers[0] else ("step", "exp_avg", "exp_avg_sq")
             moved_by.state[mine] = {key: tensors[f"optimizer.{key}.{name}"] for key in keys}
 
@@ -157,6 +180,11 @@ class Trainer:
             folder.rename(old)
         new.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def inside(name: str, weight: Tensor) -> bool:
+    """Whether a weight is a matrix between the embeddings and the head."""
+    return weight.dim() == 2 and "layers" in name
 
 
 def logits_of(model: Qwen2ForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -190,7 +218,7 @@ def right(model: Qwen2ForCausalLM, batch: Batch) -> tuple[int, int]:
 def stream(source: Source, shares: dict[str, float], tokenizer: HfTokenizer, rng: random.Random) -> Iterator[Tokens]:
     """Encoded examples without end, with as many tasks as fit."""
     for _, example in examples(source, MAKERS, shares, rng):
-        yield encode(example, tokenizer, source.longest)
+        yield encode(example, tokenizer, source.longest, far=0.3 if source.progress >= 1.0 else FAR)
 
 
 def measure(trainer: Trainer, source: Source, tokenizer: HfTokenizer) -> dict[str, float]:
@@ -198,8 +226,8 @@ def measure(trainer: Trainer, source: Source, tokenizer: HfTokenizer) -> dict[st
     figures = {}
     for kind in ("facts", "pairs", "shots", "cloze", "real"):
         made = stream(replace(source, longest=500, progress=0.9), {kind: 1.0}, tokenizer, random.Random(5))
-        good, count = right(trainer.work, pack(made, 8, 512))
-        figures[kind] = round(good / count, 3)
+        found = [right(trainer.work, pack(made, 10, 512)) for _ in range(3)]
+        figures[kind] = round(sum(good for good, _ in found) / sum(count for _, count in found), 3)
     return figures
 
 
@@ -212,11 +240,10 @@ def batch_of(step: int, plan: Plan, source: Source, tokenizer: HfTokenizer) -> B
 
 
 def train(trainer: Trainer, source: Source, dev: Source, tokenizer: HfTokenizer, out: Path) -> None:
-    """Run the plan; ``curve.jsonl`` gets a line with every measurement."""
+    """Run the plan, or what is left of it; ``curve.jsonl`` gets a line with every measurement."""
     plan, losses = trainer.plan, []
     began, seen = time.monotonic(), 0
-    while trainer.step < plan.total:
-        batch = batch_of(trainer.step, plan, source, tokenizer)
+    for batch in Steps(plan, source, tokenizer).after(trainer.step):
         loss, pointing = loss_of(trainer, batch)
         trainer.update(loss + plan.pointing * pointing)
         losses.append((float(loss.detach()), float(pointing.detach())))
@@ -238,13 +265,13 @@ def train(trainer: Trainer, source: Source, dev: Source, tokenizer: HfTokenizer,
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), default=Path("build/causal"))
 @click.option("--save", type=click.Path(path_type=Path), default=Path("build/causal/run"))
-@click.option("--steps", default=900)
-@click.option("--hold", default=150)
-@click.option("--last", default=70)
-@click.option("--rate", default=1.5e-3)
-@click.option("--every", default=100)
-@click.option("--seed", default=1)
-def main(data: Path, save: Path, steps: int, hold: int, last: int, rate: float, every: int, seed: int) -> None:
+@click.option("--steps", default=Plan.steps, show_default=True)
+@click.option("--more", default=Plan.more, show_default=True)
+@click.option("--rate", default=Plan.rate, show_default=True)
+@click.option("--every", default=Plan.every, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+@click.option("--compiled", is_flag=True, help="half again as fast; needs a C++ compiler")
+def main(data: Path, save: Path, steps: int, more: int, rate: float, every: int, seed: int, compiled: bool) -> None:
     """Train one model."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.manual_seed(seed)
@@ -255,7 +282,9 @@ def main(data: Path, save: Path, steps: int, hold: int, last: int, rate: float, 
     begin, end = int(tokenizer.inner.bos_token_id), int(tokenizer.inner.eos_token_id)
     model = fresh_model(len(tokenizer.inner), near["tokens"], Shape(), begin, end)
     log.info("%d weights", sum(weight.numel() for weight in model.parameters()))
-    trainer = Trainer(model, Plan(steps=steps, hold=hold, last=last, rate=rate, every=every, seed=seed))
+    trainer = Trainer(model, Plan(steps=steps, more=more, rate=rate, every=every, seed=seed))
+    if compiled:
+        trainer.compile()
     if (save / "last.safetensors").exists():
         trainer.restore(save / "last.safetensors")
     dev = Source(apart, near["dev"], unseen, [entry.context for entry in unseen])

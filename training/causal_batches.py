@@ -15,10 +15,8 @@ from training.causal_text import ROLES
 
 __all__ = ["Batch", "Tokens", "encode", "pack"]
 
-LATER, LAST = (
-    0.4,
-    0.1,
-)  # weight of a reply's tokens behind the first of a part, and the eighth, as a share of its weight
+LATER = 0.4  # weight of a reply's tokens behind the first of a part, as a share of its weight
+FAR = 0.1  # and from the eighth on
 POINTED = 40  # tokens of a part that are pointed at, at most
 
 
@@ -64,29 +62,29 @@ class Batch:
     sources: list[dict[int, list[int]]]
 
 
-def encode(example: Example, tokenizer: HfTokenizer, longest: int = 10**9) -> Tokens:
+def encode(example: Example, tokenizer: HfTokenizer, longest: int = 10**9, far: float = FAR) -> Tokens:
     """The tokens of an example, every part tokenised on its own, as prompts are; no more than ``longest``.
 
-    Tasks for which there is no room are left out.
+    Tasks for which there is no room are left out. The weight of a token far behind the beginning of its part is ``far``.
     """
     end = int(tokenizer.inner.eos_token_id)
     user, assistant = (int(tokenizer.inner.convert_tokens_to_ids(ROLES[role])) for role in ("user", "assistant"))
     ids = [*tokenizer.bos, user] if example.chat else list(tokenizer.bos)
     weights = [0.0] * len(ids)
     for part in example.context:
-        _add(part, tokenizer, ids, weights)
+        _add(part, tokenizer, ids, weights, far)
     begin = len(ids)
     found = Tokens(ids, weights, [0] * begin, list(range(begin)))
     for number, task in enumerate(example.tasks, 1):
         before = len(ids)
         for part in task.asked:
-            _add(part, tokenizer, ids, weights)
+            _add(part, tokenizer, ids, weights, far)
         if example.chat:
             ids += [end, assistant]
             weights += [0.0, 0.0]
         for part in task.reply:
             start = len(ids)
-            _add(part, tokenizer, ids, weights)
+            _add(part, tokenizer, ids, weights, far)
             found.sources.update(_sources(ids[:begin], ids[start:], start))
         if task.ends:
             ids.append(end)
@@ -105,10 +103,10 @@ def _encoded(tokenizer: HfTokenizer, text: str) -> tuple[int, ...]:
     return tuple(tokenizer.encode(text))
 
 
-def _add(part: Part, tokenizer: HfTokenizer, ids: list[int], weights: list[float]) -> None:
+def _add(part: Part, tokenizer: HfTokenizer, ids: list[int], weights: list[float], far: float) -> None:
     made = _encoded(tokenizer, part.text)
     ids += made
-    weights += [part.weight * (1.0 if k == 0 else LATER if k < 8 else LAST) for k in range(len(made))]
+    weights += [part.weight * (1.0 if k == 0 else LATER if k < 8 else far) for k in range(len(made))]
 
 
 def _sources(context: list[int], wanted: list[int], start: int) -> dict[int, list[int]]:

@@ -11,7 +11,20 @@ import random
 import string
 import uuid
 
-from training.causal_tasks import FRAMED, SHORT, Example, Part, Source, Task, asked, brief, missing, prefix, replied
+from training.causal_tasks import (
+    FRAMED,
+    READING,
+    SHORT,
+    Example,
+    Part,
+    Source,
+    Task,
+    asked,
+    brief,
+    missing,
+    prefix,
+    replied,
+)
 from training.reader_cloze import sentences
 
 FACTS = [
@@ -31,6 +44,14 @@ FACTS = [
     ("{e} counted {v} of them near the {w}.", "How many did {e} count near the {w}?", "number"),
     ("{v} is the {w} of {e}.", "Who or what is the {w} of {e}?", "any"),
     ("Remember that {e} calls the {w} {v}.", "What does {e} call the {w}?", "words"),
+    ("The {w} of {e} was painted by {v}.", "Who painted the {w} of {e}?", "name"),
+    ("The {w} at {e} is known as {v}.", "What is the {w} at {e} known as?", "name"),
+    ("The {w} near {e} is looked after by {v}.", "Who looks after the {w} near {e}?", "name"),
+    ("The {w} of {e} was sold to {v}.", "To whom was the {w} of {e} sold?", "name"),
+    ("The {w} of {e} came from the city of {v}.", "From which city did the {w} of {e} come?", "name"),
+    ("The {w} in {e} was opened in {v} and is still there.", "When was the {w} in {e} opened?", "year"),
+    ("The first {w} that came to {e} was called {v}.", "What was the first {w} that came to {e} called?", "name"),
+    ("{v} founded the {w} of {e}.", "By whom was the {w} of {e} founded?", "name"),
 ]
 PAIRS = [
     ("uuid", "uuid"),
@@ -83,10 +104,10 @@ def code(rng: random.Random) -> str:
 def name(source: Source, rng: random.Random) -> str:
     """A name from the books, two of them, or one that nobody has."""
     draw = rng.random()
-    if draw < 0.3:
+    if draw < (0.3 if source.progress < 1.0 else 0.55):
         return "".join(rng.sample(SYLLABLES, rng.randint(2, 3))).capitalize()
     one = rng.choice(source.pool.names)
-    return one if draw < 0.7 or " " in one else f"{one} {rng.choice(source.pool.names).split()[-1]}"
+    return one if rng.random() < 0.6 or " " in one else f"{one} {rng.choice(source.pool.names).split()[-1]}"
 
 
 def entity(source: Source, rng: random.Random) -> str:
@@ -95,10 +116,11 @@ def entity(source: Source, rng: random.Random) -> str:
 
 
 def facts(source: Source, rng: random.Random) -> Example:
-    """An example of look-up between sentences of a book; at first with little else in between."""
+    """An example of look-up between sentences of a book: at first with little else in between, later with a page of it."""
     late = min(1.0, source.progress / 0.4)
-    room = int(source.longest * rng.uniform(0.15, 0.3 + 0.3 * late) / 1.4)  # words
-    count = max(2, min(int(rng.uniform(0.15, 1.0 - 0.3 * late) * room / 11), 14))
+    page = rng.random() < (0.75 if source.progress >= 1.0 else 0.4 * late)
+    room = int(source.longest * (rng.uniform(0.5, 0.8) if page else rng.uniform(0.15, 0.3 + 0.3 * late)) / 1.4)  # words
+    count = rng.randint(2, 4) if page else max(2, min(int(rng.uniform(0.15, 1.0 - 0.3 * late) * room / 11), 14))
     entities = list(dict.fromkeys(entity(source, rng) for _ in range(max(2, count * 2 // 3))))
     words = rng.sample(source.pool.words[:6000], max(2, count * 2 // 3))
     drawn = [(e, w) for e in entities for w in words]
@@ -113,7 +135,7 @@ def facts(source: Source, rng: random.Random) -> Example:
             example.tasks.append(replied(asked("answer", question), answer, statement, open_end=draw < 0.7))
         else:
             example.tasks.append(replied(brief(question, form), answer))
-    if len(drawn) > count and source.progress > 0.25 and rng.random() < (0.15 if source.progress < 1.0 else 0.02):
+    if len(drawn) > count and source.progress > READING and rng.random() < (0.15 if source.progress < 1.0 else 0.05):
         _, question, _ = made(*drawn[count], source, rng)
         example.tasks.insert(1, missing(asked("answer", question) if framed else brief(question, form)))
     return example

@@ -20,15 +20,15 @@ HEADS = 3  # of the layer, the first ones
 
 
 class Pointing:
-    """Keeps what the pointing layer's attention is given, from one forward pass to the next."""
+    """Keeps what the pointing layer is given, from one forward pass to the next."""
 
     def __init__(self, model: Qwen2ForCausalLM) -> None:
-        self._attention = model.model.layers[-1].self_attn
+        self._layer = model.model.layers[-1]
         self._given: tuple[Tensor, tuple[Tensor, Tensor]] | None = None
-        self._attention.register_forward_pre_hook(self._keep, with_kwargs=True)
+        self._layer.register_forward_pre_hook(self._keep, with_kwargs=True)
 
     def _keep(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._given = (kwargs["hidden_states"], kwargs["position_embeddings"])
+        self._given = (args[0], kwargs["position_embeddings"])
 
     def loss(self, batch: Batch) -> Tensor:
         """Minus the log of what the heads attend to the right places, a mean over targets and heads.
@@ -37,7 +37,8 @@ class Pointing:
         """
         assert self._given is not None
         hidden, (cos, sin) = self._given
-        inner, size = self._attention, self._attention.head_dim
+        inner, size = self._layer.self_attn, self._layer.self_attn.head_dim
+        hidden = self._layer.input_layernorm(hidden)
         views = []
         for layer in (inner.q_proj, inner.k_proj):
             made = nn.functional.linear(hidden, layer.weight[: HEADS * size], layer.bias[: HEADS * size])

@@ -6,7 +6,20 @@ import itertools
 import random
 
 from training.causal_questions import Asked
-from training.causal_tasks import COPYING, SHORT, Example, Part, Source, Task, asked, brief, missing, prefix, replied
+from training.causal_tasks import (
+    COPYING,
+    READING,
+    SHORT,
+    Example,
+    Part,
+    Source,
+    Task,
+    asked,
+    brief,
+    missing,
+    prefix,
+    replied,
+)
 from training.reader_cloze import Span, cloze, find_spans, sentences
 from training.reader_questions import written_questions
 
@@ -72,7 +85,7 @@ def questioned(
             example.tasks.append(replied(ask(question), answer, sentence.strip(), open_end=draw < 0.75))
         else:
             example.tasks.append(replied(ask(question), answer))
-    if 0.25 < source.progress < 1.0 and rng.random() < 0.2 and example.tasks:
+    if source.progress > READING and rng.random() < (0.2 if source.progress < 1.0 else 0.06) and example.tasks:
         other = rng.choice(source.asked)
         if other.pairs and not set(other.context.split()[:3]) & set(passage.split()[:3]):
             example.tasks.insert(1, missing(ask(rng.choice(other.pairs)[0])))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import string
 
 from training.causal_reading import places
 from training.causal_tasks import Example, Part, Source, Task
@@ -52,41 +53,81 @@ def label(member: str, source: Source, rng: random.Random) -> str:
     return short if style < 0.9 else f"{short}:{words[1]}"
 
 
-def kinds(source: Source, count: int, rng: random.Random) -> list[list[str]]:
-    """Groups of questions by what they ask for, told by how they begin; at most so many groups."""
-    groups: dict[str, list[str]] = {}
-    for _ in range(10 * count):
-        entry = rng.choice(source.asked)
-        question = rng.choice(entry.pairs)[0] if entry.pairs else ""
-        if rng.random() < 0.2:
-            spots = places(rng.choice(source.wiki), rng)
-            question = cloze(*spots[0], rng) if spots else ""
-        if entry.source != "covid" and 3 < len(question.split()) < 16:
-            question = question if rng.random() < 0.3 else question[:1].upper() + question[1:].rstrip("?") + "?"
-            groups.setdefault(wanted(question), []).append(question)
-    groups.pop("", None)
-    found = sorted((members for members in groups.values() if len(members) >= 3), key=lambda _: rng.random())
-    return [list(dict.fromkeys(members)) for members in found[:count]]
-
-
-ASKS = (
-    ("person", r"who|whose|whom|which (?:person|king|president|actor)|what is the name"),
+KINDS = (
+    ("abbreviation acronym short", r"what does .* stand for|what is .* short for|what is the abbreviation"),
     (
-        "place",
-        r"where|what (?:country|city|state|place)|which (?:country|city|state)|in (?:what|which) (?:country|city)",
+        "person human who individual",
+        r"who|whose|whom|which (?:person|king|president|actor)|what is the name of the man",
     ),
-    ("time", r"when|what (?:year|date|time)|in (?:what|which) year"),
-    ("number", r"how (?:many|much|old|long|far|big|often)|what number"),
-    ("reason", r"why|what (?:caused|made|happened because)"),
-    ("manner", r"how"),
-    ("event", r"what (?:did|happened|will|does)"),
-    ("thing", r"what|which"),
+    (
+        "location place where",
+        r"where|what (?:country|city|state|place|river|town)|which (?:country|city|state|town)"
+        r"|(?:in|from) (?:what|which) (?:country|city|town|state)",
+    ),
+    ("number date time when", r"when|what (?:year|date|time)|in (?:what|which) year"),
+    ("number amount count", r"how (?:many|much|old|long|far|big|often|tall)|what number"),
+    ("description reason cause", r"why|what (?:caused|made|happened because)"),
+    (
+        "description definition meaning",
+        r"what (?:is|are) (?:an? )?\w+$|what does \w+ mean|how (?:do|does|did|is|are|can)",
+    ),
+    ("event action happening", r"what (?:did|happened|will|does)"),
+    ("entity thing object", r"(?:what|which) (?!is |are |was |were )\w+"),
 )
+"""What a question asks for: names of it, and how such questions begin."""
 
 
 def wanted(question: str) -> str:
-    """What a question asks for, by its first words; "" where they do not tell."""
-    return next((name for name, begins in ASKS if re.match(rf"(?:{begins})\b", question.lower())), "")
+    """The names of what a question asks for, by its words; "" where they do not tell."""
+    bare = question.lower().rstrip("? ")
+    return next((names for names, begins in KINDS if re.match(rf"(?:{begins})\b", bare)), "")
+
+
+def a_question(source: Source, rng: random.Random) -> str:
+    """One that somebody asked, in a book or of a passage, or that is made here; "" where none was found."""
+    draw = rng.random()
+    if draw < 0.08:
+        letters = "".join(rng.choices(string.ascii_uppercase, k=rng.randint(2, 5)))
+        form = rng.choice(["what does {} stand for", "what is {} short for", "what is the abbreviation for {}"])
+        return form.format(letters if "short" in form or "stand" in form else rng.choice(source.pool.words[:9000]))
+    if draw < 0.16:
+        word = rng.choice(source.pool.words[:9000])
+        return rng.choice(["what is {}", "what is a {}", "what are {}s", "what does {} mean"]).format(word)
+    if draw < 0.35:
+        return rng.choice(source.pool.sentences)
+    if draw < 0.5:
+        spots = places(rng.choice(source.wiki), rng)
+        return cloze(*spots[0], rng) if spots else ""
+    entry = rng.choice(source.asked)
+    return rng.choice(entry.pairs)[0] if entry.pairs and entry.source != "covid" else ""
+
+
+def kinds(source: Source, count: int, rng: random.Random) -> dict[str, list[str]]:
+    """Questions by the names of what they ask for; at most so many kinds."""
+    found: dict[str, list[str]] = {}
+    for _ in range(14 * count):
+        question = a_question(source, rng).strip()
+        if 2 < len(question.split()) < 16 and (names := wanted(question)):
+            bare = question.rstrip("? ")
+            found.setdefault(names, []).append(bare if rng.random() < 0.3 else f"{bare[:1].upper()}{bare[1:]} ?")
+    usable = [names for names, members in found.items() if len(set(members)) >= 3]
+    return {names: list(dict.fromkeys(found[names])) for names in rng.sample(usable, min(count, len(usable)))}
+
+
+def grouped(source: Source, count: int, rng: random.Random) -> tuple[list[list[str]], list[str]]:
+    """Groups of sentences and a label for each, no two alike."""
+    if rng.random() < 0.5:
+        found = kinds(source, count, rng)
+        members = list(found.values())
+        telling = rng.random() < 0.6
+        labels = [
+            rng.choice(names.split()) if telling else label(members[k][0], source, rng) for k, names in enumerate(found)
+        ]
+    else:
+        members = [group(source, rng) for _ in range(count)]
+        labels = [label(sentences[0], source, rng) for sentences in members]
+    kept = {text: k for k, text in enumerate(labels)}
+    return [members[k] for k in kept.values()], list(kept)
 
 
 def shots(source: Source, rng: random.Random) -> Example:
@@ -94,11 +135,10 @@ def shots(source: Source, rng: random.Random) -> Example:
     classes = rng.choice([2, 3, 4, 5, 6, 8, 10])
     room = source.longest // 30
     per_class = max(1, min(rng.choice([1, 1, 1, 2, 2, 3, 4]), int(room * 0.6) // classes))
-    members = kinds(source, classes, rng) if rng.random() < 0.4 else [group(source, rng) for _ in range(classes)]
+    members, labels = grouped(source, classes, rng)
     classes = len(members)
     if classes < 2:
         return Example([])
-    labels = [label(sentences[0], source, rng) for sentences in members]
     asking, naming = rng.choice(FIELDS)
     drawn = [(k, text) for k in range(classes) for text in members[k][:per_class]][: int(room * 0.7)]
     rng.shuffle(drawn)

@@ -17,9 +17,9 @@ from ctxproc.prompt import Prompt, template
 from training.causal_questions import Asked
 from training.causal_text import Pool
 
-COPYING = 2 / 9  # share of the training up to which look-up is most of what is learnt
-READING = 1 / 2  # and up to which reading is
-FRAMED = 11 / 18  # and from which on half of the examples have the form of a strategy's prompt
+COPYING = 0.25  # share of the training up to which look-up is most of what is learnt
+READING = 0.5  # and up to which reading is; then come both, and questions without an answer
+FRAMED = 0.6  # and from which on most examples have the form of a strategy's prompt
 SHORT = ("\n\nQuestion:\n{}\n\nAnswer:", "\n\nQuestion: {}\nAnswer:", "\n\nQuestion: {}\n\nAnswer:", "\n{}\nAnswer:")
 
 
@@ -70,9 +70,7 @@ class Source:
 
     def framed(self, rng: random.Random) -> bool:
         """Whether an example has the form of a strategy's prompt, which is long, and not a short one: few at first."""
-        if self.progress >= 1.0:
-            return rng.random() < 0.8
-        return rng.random() < (0.5 if self.progress >= FRAMED else min(0.35, 0.15 + 0.6 * self.progress))
+        return rng.random() < (0.7 if self.progress >= FRAMED else min(0.35, 0.15 + 0.6 * self.progress))
 
 
 Maker = Callable[[Source, random.Random], Example]
@@ -114,14 +112,10 @@ def missing(parts: list[Part]) -> Task:
 def mixture(progress: float) -> dict[str, float]:
     """How often each kind of task is made, by the share of the training that is done: copying, then reading, then both."""
     if progress >= 1.0:
-        return {"facts": 0.40, "pairs": 0.15, "shots": 0.10, "cloze": 0.10, "real": 0.25}
-    if progress >= FRAMED:
-        return {"facts": 0.30, "pairs": 0.22, "shots": 0.18, "cloze": 0.10, "real": 0.20}
+        return {"facts": 0.44, "pairs": 0.20, "shots": 0.08, "cloze": 0.06, "real": 0.22}
     if progress >= READING:
-        return {"facts": 0.22, "pairs": 0.18, "shots": 0.20, "cloze": 0.12, "real": 0.28}
-    if progress >= COPYING:
-        return {"facts": 0.12, "pairs": 0.10, "shots": 0.20, "cloze": 0.23, "real": 0.35}
-    late = min(1.0, progress / 0.4)
+        return {"facts": 0.30, "pairs": 0.16, "shots": 0.16, "cloze": 0.10, "real": 0.28}
+    late = min(1.0, progress / COPYING)
     return {
         "facts": 0.40 - 0.20 * late,
         "pairs": 0.25 - 0.13 * late,

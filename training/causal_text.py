@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 ENTRIES = 12_288  # of the vocabulary
 APART = 20  # one book in so many is development text
 READ = 240_000  # characters of a book that are used
+UNSAID = re.compile(r"nigg|darke?y|darkies|coon|chink|kike|squaw|wench|whore|bitch|faggot")  # no labels and no values
 BEGIN, END = "<s>", "</s>"
 ROLES = {role: f"<|{role}|>" for role in ("system", "user", "assistant")}
 CHAT = (
@@ -101,8 +102,11 @@ def count_words(pool: Pool) -> None:
         words.update(re.findall(r"(?<![\w'’-])[a-z]{3,12}(?![\w'’-])", passage))
         found = {spot.strip(".'’-") for spot in re.findall(NAME, passage)}
         names.update(name for name in found if 1 <= len(name.split()) <= 2 and name.split()[0] not in OPENERS)
-    pool.words = [word for word, count in words.most_common() if count > 3 and word not in STOP]
-    pool.names = [name for name, count in names.items() if count > 1 and len(name) > 3 and not name.isupper()]
+    pool.words = [
+        word for word, count in words.most_common() if count > 3 and word not in STOP and not UNSAID.match(word)
+    ]
+    said = [name for name, count in names.items() if count > 1 and not UNSAID.match(name.lower())]
+    pool.names = [name for name in said if len(name) > 3 and not name.isupper()]
 
 
 def make_pools(data: Path, rng: random.Random) -> tuple[Pool, Pool]:

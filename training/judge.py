@@ -164,6 +164,8 @@ def main(
     rates = {"trunk.": rate, "whole.": 1e-3, "near": 1e-2}
     torch.manual_seed(seed)
     model = fresh(frozen, init)
+    for head in (*model.weigh.parameters(), model.lead):
+        head.requires_grad_(False)  # judge_lead trains them
     if start:
         load_weights(model, load_file(start))
     trainer = Trainer(model, Plan(steps=count, rates=rates, every=every, seed=seed))

@@ -25,7 +25,17 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from ctxproc.llm.trunk import trunk_folder
 
-__all__ = ["Plan", "Trainer", "fresh_trunk", "load_weights", "passes", "plain_attention", "steps_of", "train"]
+__all__ = [
+    "Plan",
+    "Trainer",
+    "fresh_trunk",
+    "load_weights",
+    "passes",
+    "plain_attention",
+    "register_plain_attention",
+    "steps_of",
+    "train",
+]
 
 log = logging.getLogger("training")
 Model = TypeVar("Model", bound=nn.Module)
@@ -84,10 +94,15 @@ def plain_attention(
     return (scores.softmax(-1) @ value).transpose(1, 2).contiguous(), None
 
 
-def fresh_trunk(*, words: bool = False) -> BertModel:
-    """The installed trunk without dropout; its word embeddings are trained only with ``words``."""
+def register_plain_attention() -> None:
+    """Make `plain_attention` known to transformers as "plain"."""
     AttentionInterface.register("plain", plain_attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register("plain", ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+
+
+def fresh_trunk(*, words: bool = False) -> BertModel:
+    """The installed trunk without dropout; its word embeddings are trained only with ``words``."""
+    register_plain_attention()
     trunk = BertModel.from_pretrained(
         trunk_folder(),
         add_pooling_layer=False,
@@ -232,6 +247,9 @@ def train(
 ) -> Path:
     """Run the plan, or what is left of it where the folder has a checkpoint.
 
+    What the folder holds of later steps than the one that is begun from, the best weights and lines of the curve, is
+    dropped: those steps are taken again. So a training that begins at step 0 has no best weights yet.
+
     Args:
         trainer: At step 0; it is restored here.
         stream: Gives the batches from a step on, the same ones each time: see `passes`.
@@ -248,6 +266,7 @@ def train(
     save.mkdir(parents=True, exist_ok=True)
     if last.exists():
         trainer.restore(last)
+    _drop_later(save, trainer.step)
     curve = Curve(save / "curve.jsonl", trainer.step)
     for batch in itertools.islice(stream(trainer.step), max(0, plan.steps - trainer.step)):
         torch.manual_seed(plan.seed * 1_000_003 + trainer.step)
@@ -273,11 +292,19 @@ def _measured(trainer: Trainer[Model], measure: Callable[[Model], Mapping[str, f
     return {name: round(value, 5) for name, value in figures.items()}
 
 
-def _keep(trainer: Trainer[Model], figures: dict[str, float], save: Path) -> None:
-    """Write the checkpoint; where it is the best one so far, as that too."""
+def _drop_later(save: Path, step: int) -> None:
+    """Remove the best weights if they are of a later step."""
     best = save / "best.json"
-    top = json.loads(best.read_text(encoding="utf-8")) if best.exists() and trainer.step > trainer.plan.every else {}
-    trainer.save(save / "last.safetensors")
+    if best.exists() and json.loads(best.read_text(encoding="utf-8"))["step"] > step:
+        best.unlink()
+        best.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def _keep(trainer: Trainer[Model], figures: dict[str, float], save: Path) -> None:
+    """Write the checkpoint; where it is the best one so far, as that too, and first, so that a crash loses neither."""
+    best = save / "best.json"
+    top = json.loads(best.read_text(encoding="utf-8")) if best.exists() else {}
     if top.get("score") is None or figures.get("score", float("inf")) > top["score"]:
         trainer.save(save / "best.safetensors", whole=False)
         best.write_text(json.dumps({"step": trainer.step, **figures}) + "\n", encoding="utf-8")
+    trainer.save(save / "last.safetensors")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from training.reader_text import Item
+from training.reader_text import Item, stories
 
 __all__ = ["best_stretch", "tales"]
 
@@ -43,22 +42,15 @@ def best_stretch(text: str, answer: str) -> tuple[float, int, int]:
 
 def tales(data: Path) -> Iterator[tuple[list[Item], list[str]]]:
     """Per story of FairytaleQA: the questions of which the cited section holds an answer nearly; and all sections."""
-    for split in ("train", "val"):
-        for file in sorted((data / "eval/fairytaleqa/questions" / split).glob("*.csv")):
-            story = data / "eval/fairytaleqa/section-stories" / split / file.name.replace("-questions", "-story")
-            if not story.exists():
-                continue
-            with story.open(encoding="utf-8-sig") as lines:
-                sections = {row["section"].strip(): " ".join(row["text"].split()) for row in csv.DictReader(lines)}
-            with file.open(encoding="utf-8-sig") as lines:
-                rows = list(csv.DictReader(lines))
-            items = []
-            for row in rows:
-                context = sections.get(row["cor_section"].strip(), "")
-                spans = _spans(context, [row.get(f"answer{k}") or "" for k in range(1, 7)])
-                if spans:
-                    items.append(Item(row["question"], context, spans, "fairytale", file.stem))
-            yield items, list(sections.values())
+    for name, texts, rows in stories(data):
+        sections = {number: " ".join(text.split()) for number, text in texts.items()}
+        items = []
+        for row in rows:
+            context = sections.get(row["cor_section"].strip(), "")
+            spans = _spans(context, [row.get(f"answer{k}") or "" for k in range(1, 7)])
+            if spans:
+                items.append(Item(row["question"], context, spans, "fairytale", name))
+        yield items, list(sections.values())
 
 
 def _spans(context: str, answers: Sequence[str]) -> list[tuple[int, int]]:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import string
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
 
 from ctxproc.llm.span_model import Batch, SpanModel, choose
+from ctxproc.measures import answer_f1, auroc
 from training.reader_batches import Row
 
 __all__ = ["f1", "measure", "readings", "summarise"]
 
 
 def f1(prediction: str, answers: Sequence[str]) -> float:
-    """Token F1 of SQuAD, best over the answers: lower case, no punctuation, no articles."""
-    return max((_f1(_tokens(prediction), _tokens(answer)) for answer in answers), default=0.0)
-
-
-def _tokens(text: str) -> list[str]:
-    bare = "".join(c for c in text.lower() if c not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", bare).split()
-
-
-def _f1(left: list[str], right: list[str]) -> float:
-    common = sum((Counter(left) & Counter(right)).values())
-    return 2 * common / (len(left) + len(right)) if common else 0.0
+    """Token F1 of SQuAD, best over the answers; 0 where there is none, whatever is said."""
+    return answer_f1(prediction, answers) if answers else 0.0
 
 
 @torch.no_grad()
@@ -60,7 +48,6 @@ def summarise(groups: Sequence[list[Row]], read_rows: Sequence[tuple[str, float,
         winner_f1 += f1(max(found, key=lambda r: r[1])[0], group[0].answers)
         gold.append(found[0][1])
         other.extend(r[1] for r in found[1:])
-    pairs = sum((a > b) + 0.5 * (a == b) for a in gold for b in other)
-    auroc = pairs / max(1, len(gold) * len(other))
-    figures = {"f1": gold_f1 / len(groups), "winner": winner_f1 / len(groups), "auroc": auroc}
-    return {"score": figures["f1"] + 0.5 * figures["winner"] + 0.5 * auroc, **figures}
+    figures = {"f1": gold_f1 / len(groups), "winner": winner_f1 / len(groups)}
+    figures["auroc"] = auroc(gold, other) if other else 0.0
+    return {"score": figures["f1"] + 0.5 * figures["winner"] + 0.5 * figures["auroc"], **figures}

@@ -16,7 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Held", "Item", "books", "covid", "detokenise", "fairytales", "normal", "nq", "qed", "redocred", "windows"]
+__all__ = [
+    "Held",
+    "Item",
+    "books",
+    "covid",
+    "detokenise",
+    "fairytales",
+    "normal",
+    "nq",
+    "qed",
+    "redocred",
+    "stories",
+    "windows",
+]
 
 DEV = 120  # questions split off the even lines
 SHINGLE = 8  # words that make two passages alike
@@ -150,24 +163,31 @@ def qed(data: Path, held: Held) -> Iterator[Item]:
                 yield Item(record["question_text"], text, sorted(spans), "qed", record["title_text"])
 
 
-def fairytales(data: Path) -> Iterator[tuple[list[Item], list[str]]]:
-    """Per story: the questions whose answer stands word for word in the section they cite; and all sections."""
+def stories(data: Path) -> Iterator[tuple[str, dict[str, str], list[dict[str, str]]]]:
+    """Per story of FairytaleQA: its name, its sections by number, and the rows of its questions."""
     for split in ("train", "val"):
         for file in sorted((data / "eval/fairytaleqa/questions" / split).glob("*.csv")):
             story = data / "eval/fairytaleqa/section-stories" / split / file.name.replace("-questions", "-story")
             if not story.exists():
                 continue
             with story.open(encoding="utf-8-sig") as lines:
-                sections = {row["section"].strip(): row["text"].strip() for row in csv.DictReader(lines)}
-            items = []
+                sections = {row["section"].strip(): row["text"] for row in csv.DictReader(lines)}
             with file.open(encoding="utf-8-sig") as lines:
-                for row in csv.DictReader(lines):
-                    context = sections.get(row["cor_section"].strip(), "")
-                    answers = [row.get(name) or "" for name in ("answer1", "answer2", "answer3", "answer4")]
-                    found = {s for a in answers if a.strip(" .") for s in occurrences(context, a.strip(" ."))}
-                    if found:
-                        items.append(Item(row["question"], context, sorted(found), "fairytale", file.stem))
-            yield items, list(sections.values())
+                yield file.stem, sections, list(csv.DictReader(lines))
+
+
+def fairytales(data: Path) -> Iterator[tuple[list[Item], list[str]]]:
+    """Per story: the questions whose answer stands word for word in the section they cite; and all sections."""
+    for name, texts, rows in stories(data):
+        sections = {number: text.strip() for number, text in texts.items()}
+        items = []
+        for row in rows:
+            context = sections.get(row["cor_section"].strip(), "")
+            answers = [row.get(f"answer{k}") or "" for k in range(1, 5)]
+            found = {s for a in answers if a.strip(" .") for s in occurrences(context, a.strip(" ."))}
+            if found:
+                items.append(Item(row["question"], context, sorted(found), "fairytale", name))
+        yield items, list(sections.values())
 
 
 def covid(data: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:

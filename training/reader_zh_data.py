@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ctxproc.llm.reader_zh_model import SPECIALS, Characters
+from ctxproc.llm.reader_zh_text import SPECIALS, Characters
 from training.overlap import Overlap, evaluation_texts
 
 log = logging.getLogger("training.reader_zh_data")

@@ -24,17 +24,19 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from ctxproc.compare_scores import estimate
 from ctxproc.llm.delta import write_model
-from ctxproc.llm.reader import Reading
+from ctxproc.llm.reader import Calibration, Reading
 from ctxproc.llm.reader_zh import NAME, ChineseReader
 from ctxproc.llm.shelf import WEIGHTS
+from ctxproc.measures import auroc, calibration_error
+from training.calibration import calibrate
 from training.loop import load_weights
 from training.reader_zh import fresh_model
 from training.reader_zh_data import Question, squad, with_near
-from training.reader_zh_measure import RAW, Asked, auroc, sample, score
+from training.reader_zh_measure import RAW, Asked, sample, score
 from training.reader_zh_rows import Collection
 
-KEPT = 0.95  # of the F1 on right passages that abstaining may not touch
 LICENCE = "CC BY-SA 4.0 (trained on CMRC 2018, CC BY-SA 4.0, and DRCD, CC BY-SA 3.0)"
 
 log = logging.getLogger("training.reader_zh_export")
@@ -47,38 +49,13 @@ def both(reader: ChineseReader, asked: Sequence[Asked]) -> tuple[list[Reading], 
     return right, reader.read(questions, [item.other for item in asked], always=True)
 
 
-def calibrate(right: Sequence[Reading], wrong: Sequence[Reading], figures: NDArray[np.float64]) -> dict[str, float]:
-    """Fit the confidence, and the threshold of abstaining; the readings are those of the calibration `RAW`."""
+def calibrated(right: Sequence[Reading], wrong: Sequence[Reading], figures: NDArray[np.float64]) -> Calibration:
+    """The calibration from F1 and readings of the right passages, and readings of others, which `RAW` gave."""
     readings = [*right, *wrong]
-    best = torch.tensor(
-        [math.log(max(r.confidence, 1e-300)) - math.log1p(-min(r.confidence, 1 - 1e-12)) for r in readings]
-    )
-    any_span = torch.tensor([-r.null for r in readings], dtype=torch.float64)
-    features = torch.stack([torch.ones_like(any_span), any_span, best.double() - any_span], 1)
-    target = torch.from_numpy(np.concatenate([figures, np.zeros(len(wrong))]))
-    weights = torch.zeros(3, dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure() -> float:
-        solver.zero_grad()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(features @ weights, target)
-        loss = loss + 1e-4 * weights.square().sum()
-        torch.autograd.backward(loss)
-        return float(loss.detach())
-
-    solver.step(closure)  # type: ignore[no-untyped-call]
-    offset, present, share = weights.tolist()
-    return {"offset": offset, "present": present, "share": share, "threshold": threshold(right, figures)}
-
-
-def threshold(right: Sequence[Reading], figures: NDArray[np.float64]) -> float:
-    """Log-odds up to which to abstain: the highest that keeps `KEPT` of the F1 on right passages."""
-    lost, total = 0.0, float(figures.sum())
-    for level, figure in sorted(zip((-reading.null for reading in right), figures.tolist(), strict=True)):
-        lost += figure
-        if lost > (1 - KEPT) * total:
-            return level - 1e-3
-    return -1e9
+    sure = [reading.confidence for reading in readings]
+    best = [math.log(max(value, 1e-300)) - math.log1p(-min(value, 1 - 1e-12)) for value in sure]
+    answered = [True] * len(right) + [False] * len(wrong)
+    return calibrate([-r.null for r in readings], best, [*figures.tolist(), *[0.0] * len(wrong)], answered)
 
 
 def export(source: Collection, checkpoint: Path, out: Path, count: int) -> None:
@@ -88,14 +65,14 @@ def export(source: Collection, checkpoint: Path, out: Path, count: int) -> None:
     asked = sample(source, "dev", count)
     right, wrong = both(ChineseReader(model, source.characters, RAW), asked)
     figures = score(right, asked)
-    calibration = calibrate(right, wrong, figures)
+    calibration = calibrated(right, wrong, figures)
     text = "\n".join(source.characters.entries).encode()
     tensors = {**model.state_dict(), "vocabulary": torch.frombuffer(bytearray(text), dtype=torch.uint8)}
     tensors["rarity"] = torch.from_numpy(source.characters.rarity)
     facts = {
         "licence": LICENCE,
         "shape": asdict(model.shape),
-        "calibration": {name: round(value, 5) for name, value in calibration.items()},
+        "calibration": {name: round(value, 5) for name, value in asdict(calibration).items()},
         "development": {"questions": len(asked), "f1": round(float(figures.mean()), 4)},
     }
     write_model(NAME, tensors, facts, out)
@@ -103,21 +80,10 @@ def export(source: Collection, checkpoint: Path, out: Path, count: int) -> None:
 
 
 def interval(values: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
-    """Mean with its 95 % interval in percent, by resampling."""
-    rows = 100 * np.asarray(values, dtype=np.float64)
-    means = rows[np.random.default_rng(1).integers(0, len(rows), (2000, len(rows)))].mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {"mean": round(float(rows.mean()), 1), "low": round(float(low), 1), "high": round(float(high), 1)}
-
-
-def calibration_error(confidence: Sequence[float], figures: NDArray[np.float64], bins: int = 10) -> float:
-    """Expected calibration error (Guo et al. 2017, section 2) in bins of equal width, the F1 as how right it is."""
-    levels = np.asarray(confidence)
-    place = np.minimum((levels * bins).astype(int), bins - 1)
-    gaps = [
-        abs(levels[place == k].mean() - figures[place == k].mean()) * (place == k).sum() for k in set(place.tolist())
-    ]
-    return float(sum(gaps) / len(levels))
+    """Mean with its 95 % interval in percent, by bootstrap; of a single value it is that value."""
+    found = estimate([100 * float(value) for value in values], seed=1)
+    low, high = (found.mean if end is None else end for end in (found.low, found.high))
+    return {"mean": round(found.mean, 1), "low": round(low, 1), "high": round(high, 1)}
 
 
 def trial(data: Path) -> list[Asked]:
@@ -145,7 +111,7 @@ def test(reader: ChineseReader, asked: Sequence[Asked], others: int = 400) -> di
     near = reader.read([a.question for a in asked[:others]], [a.other for a in asked[:others]], always=True)
     pairs = list(zip(right, near, figures.tolist(), strict=False))
     confidence = [one.confidence for one, _, _ in pairs] + [two.confidence for _, two, _ in pairs]
-    target = np.array([figure for _, _, figure in pairs] + [0.0] * len(pairs))
+    target = [figure for _, _, figure in pairs] + [0.0] * len(pairs)
     return {
         "questions": len(asked),
         "questions_near": len(pairs),

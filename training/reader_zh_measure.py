@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from ctxproc.llm.reader import Calibration, Reading
 from ctxproc.llm.reader_zh import ChineseReader
 from ctxproc.llm.reader_zh_model import ZhModel
+from ctxproc.measures import auroc
 from training.reader_zh_data import Question
 from training.reader_zh_rows import Collection
 
-__all__ = ["Asked", "auroc", "common_run", "f1", "measure", "pieces", "sample"]
+__all__ = ["Asked", "common_run", "f1", "measure", "pieces", "sample"]
 
 RAW = Calibration(0.0, 1.0, 1.0, -1e9)
 _PIECE = re.compile(r"[a-z0-9\u00c0-\u024f]+|.")
@@ -67,12 +68,6 @@ def sample(source: Collection, name: str, count: int) -> list[Asked]:
         Asked(q.question, plain[q.passage], [plain[q.passage][a:b] for a, b in q.answers], plain[q.near[0]])
         for q in chosen
     ]
-
-
-def auroc(present: Sequence[float], absent: Sequence[float]) -> float:
-    """Share of pairs in which the first is greater."""
-    one, two = np.array(present)[:, None], np.array(absent)[None, :]
-    return float(((one > two) + 0.5 * (one == two)).mean())
 
 
 def score(readings: Sequence[Reading], asked: Sequence[Asked]) -> NDArray[np.float64]:

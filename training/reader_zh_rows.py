@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ctxproc.llm.reader_zh_model import MARK, MAX_SPAN, UNKNOWN, WORD, Characters, Pair, Text, ZhBatch, ZhModel
+from ctxproc.llm.reader_zh_model import MAX_SPAN, ZhBatch, ZhModel
+from ctxproc.llm.reader_zh_text import MARK, UNKNOWN, WORD, Characters, Pair, Text
 from training.reader_zh_data import Question
 
 __all__ = ["Collection", "Row", "batches", "loss_of", "real_rows", "spans_of"]

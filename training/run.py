@@ -54,11 +54,14 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "judge": (
         ("sets", "judge_data --data {data} --out {out}"),
-        ("train", "judge --data {out} --init ctxproc/llm/weights/reader.safetensors --save {out}/run --steps 300"),
+        (
+            "train",
+            "judge --data {out} --init ctxproc/llm/weights/reader.safetensors --save {out}/run --steps 1600 --every 200",
+        ),
         (
             "kept",
             "judge_lead --data {out} --init ctxproc/llm/weights/reader.safetensors "
-            "--start {out}/run/last.safetensors --out {out}/lead.safetensors",
+            "--start {out}/run/best.safetensors --out {out}/lead.safetensors",
         ),
         (
             "export",

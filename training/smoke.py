@@ -109,7 +109,8 @@ def judge(folder: Path) -> Small:
 
 def tagger(_: Path) -> Small:
     """Which words name a person or a place, and who was born where."""
-    from ctxproc.llm.tagger_model import KINDS, Splitter, TaggerModel
+    from ctxproc.llm.tagger_model import KINDS, TaggerModel
+    from ctxproc.llm.tagger_words import Splitter
     from training.tagger import loss_of
     from training.tagger_batches import batches
     from training.tagger_data import Record

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertConfig, BertModel
 
-from ctxproc.llm.tagger_model import LAYER, Batch, Layer, Read, Splitter, TaggerModel
+from ctxproc.llm.tagger_model import LAYER, Batch, Layer, Read, TaggerModel
+from ctxproc.llm.tagger_words import Splitter
 from ctxproc.llm.trunk import trunk_folder
 from training.loop import Plan, Trainer, passes, steps_of, train
 from training.tagger_batches import Row, batches, rows

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from ctxproc.llm.tagger_model import LONGEST, Splitter, Thing, Words
+from ctxproc.llm.tagger_model import LONGEST, Thing
+from ctxproc.llm.tagger_words import Splitter, Words
 from training.tagger_chat import lower
 from training.tagger_data import Record
 

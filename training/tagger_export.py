@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,9 +22,11 @@ from torch import Tensor
 
 from ctxproc.llm.delta import write_model
 from ctxproc.llm.shelf import WEIGHTS
-from ctxproc.llm.tagger import Calibration, Tagged, Tagger, layer_name
-from ctxproc.llm.tagger_model import KINDS, LAYER, NAMES, Splitter, TaggerModel
+from ctxproc.llm.tagger import Calibration, Tagged, Tagger
+from ctxproc.llm.tagger_model import KINDS, LAYER, NAMES, TaggerModel, layer_name
+from ctxproc.llm.tagger_words import Splitter
 from ctxproc.llm.trunk import trunk_folder
+from training.calibration import logistic
 from training.loop import load_weights
 from training.tagger import OWN, SHARED, fresh_model
 from training.tagger_data import Record, load
@@ -68,14 +70,14 @@ def calibrated(model: TaggerModel, dev: Sequence[Record]) -> Calibration:
     wanted.append(sum(kind >= len(NAMES) for record in dev for _, _, kind in record.mentions))
     bars = [best_bar(some, count) for some, count in zip((names, phrases), wanted, strict=True)]
     least = tuple(bars[kind >= len(NAMES)] for kind in range(len(KINDS)))
-    offset, slope = logistic([*names, *phrases])
+    offset, slope = likelihood([*names, *phrases])
     found = replace(RAW, least=least)
     strict = Tagger(model, Splitter(trunk_folder()), list(PHRASES.values()), found)
     related: Scored = []
     documents = [record for record in dev if record.things]
     for record, tagged in zip(documents, strict.tag([one.text for one in documents]), strict=True):
         related += [(level(score), right) for _, score, right in related_rows(record, tagged)]
-    relation_offset, relation_slope = logistic(related)
+    relation_offset, relation_slope = likelihood(related)
     margin = margin_of(related)
     return Calibration(least, offset, slope, margin, relation_offset, relation_slope)
 
@@ -117,26 +119,12 @@ def margin_of(found: Scored) -> float:
     return next((bar for bar in bars if precision(bar) >= PRECISION), max(bars, key=precision))
 
 
-def logistic(found: Scored) -> tuple[float, float]:
+def likelihood(found: Scored) -> tuple[float, float]:
     """Offset and slope of the probability that what has a score is right."""
     if not found:
         return 0.0, 1.0
-    scores = torch.tensor([score for score, _ in found], dtype=torch.float64)
-    target = torch.tensor([float(right) for _, right in found], dtype=torch.float64)
-    weights = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> float:
-        solver.zero_grad()
-        levels = weights[0] + weights[1] * scores
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(levels, target)
-        loss = loss + 1e-4 * weights.square().sum()
-        torch.autograd.backward(loss)
-        return float(loss.detach())
-
-    step: Callable[..., object] = solver.step
-    step(closure)
-    offset, slope = weights.tolist()
+    scores, right = torch.tensor(found, dtype=torch.float64).unbind(1)
+    offset, slope = logistic(torch.stack([torch.ones_like(scores), scores], 1), right, start=[0.0, 1.0])
     return round(offset, 4), round(slope, 4)
 
 

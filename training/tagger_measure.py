@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from ctxproc.llm.tagger import chosen
+from ctxproc.llm.tagger_choice import chosen
 from ctxproc.llm.tagger_model import Batch, TaggerModel
 from training.tagger_batches import Row
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ctxproc.chunk import sentence_around
 from ctxproc.llm.base import LLM, Generation, LogLikelihood, Sampling
+from ctxproc.llm.several import joined
 from ctxproc.llm.tokenizer import HfTokenizer
 from ctxproc.llm.trunk import trunk_folder
 from ctxproc.prompt import Prompt
@@ -110,9 +111,10 @@ class BuiltinReader(LLM):
 
 
 def quoted(reading: Reading, context: str, tokens: int) -> Generation:
-    """A reading as a generation, with the sentence around its span as the quote."""
-    start, end = whole_words(context, reading.start, reading.end)
-    text = context[start:end]
+    """A reading as a generation, with the sentence around its span, or the sentences around its spans, as the quote."""
+    found = [whole_words(context, *span) for span in reading.members or [(reading.start, reading.end)]]
+    start, end = found[0][0], found[-1][1]
+    text = joined(found, context)
     if text:
         start, end = sentence_around(context, start, end)
     return Generation(text, tokens, 0, confidence=reading.confidence, quote=context[start:end])

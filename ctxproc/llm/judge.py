@@ -21,6 +21,7 @@ from ctxproc.llm.delta import empty_trunk, fill, read_model
 from ctxproc.llm.judge_model import JudgeModel, Row, Rows, Words
 from ctxproc.llm.shelf import WEIGHTS
 from ctxproc.llm.trunk import trunk_folder
+from ctxproc.measures import logistic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +47,7 @@ class Calibration:
 
     def probability(self, score: float) -> float:
         """The logistic function of offset and score."""
-        level = self.offset + self.slope * score
-        return 1 / (1 + math.exp(min(-level, 700.0)))
+        return logistic(self.offset + self.slope * score)
 
 
 class Judge:

@@ -19,10 +19,11 @@ from itertools import chain
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import BertModel
+
+from ctxproc.llm.trunk import plain_tokenizer
 
 CLS, SEP = 101, 102
 QUERY, KEPT, BLOCK = 1, 2, 3
@@ -77,10 +78,7 @@ class Words:
 
     def __init__(self, folder: Path) -> None:
         """Read the tokenizer of a model folder."""
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._tokenizer.encode_special_tokens = True
+        self._tokenizer = plain_tokenizer(folder)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text."""

@@ -218,11 +218,15 @@ def find(name: str) -> Source:
         model = built_in("causal")
         model.check()
         return Source(name, str(WEIGHTS / model.name), local=True)
+    if not name.strip():
+        raise ModelError(f"no model is named: give builtin, {BUILTIN}, a folder, a .gguf file or a hub name")
     path = Path(name).expanduser()
     if path.is_dir():
         return _in_folder(name, path.resolve())
     if path.is_file() and path.suffix.lower() == ".gguf":
         return Source(name, str(path.resolve()), local=True, gguf=True)
+    if name.lower().partition(":")[0] == "builtin":
+        raise ModelError(f"model {name}: there is none of that name; built in are builtin and {BUILTIN}")
     first, *rest = name.split("/")
     looks_local = len(rest) > 1 or "\\" in name or name[:1] in ("", ".", "~", "/") or (rest and Path(first).exists())
     looks_local = looks_local or path.suffix.lower() == ".gguf"
@@ -236,6 +240,8 @@ def find(name: str) -> Source:
 def _in_folder(name: str, folder: Path) -> Source:
     files = list(folder.iterdir())
     packed = sorted(file for file in files if file.suffix.lower() == ".gguf")
+    if not packed and not (folder / "config.json").exists():
+        raise ModelError(f"model {name}: the folder holds neither config.json nor a .gguf file; name one that does")
     if not packed or any(file.suffix == ".safetensors" for file in files):
         return Source(name, str(folder), local=True)
     if len(packed) > 1:

@@ -16,9 +16,12 @@ from torch import Tensor, nn
 
 from ctxproc.errors import ModelError
 from ctxproc.llm.delta import empty_trunk, fill, read_model
+from ctxproc.llm.several import asks_for_several, members
 from ctxproc.llm.shelf import WEIGHTS
+from ctxproc.llm.span_head import occurrences
 from ctxproc.llm.span_model import MAX_SPAN, Batch, Encoded, Encoder, SpanModel, choose
 from ctxproc.llm.trunk import trunk_folder
+from ctxproc.measures import logistic
 
 NAME = "reader"
 MAX_LENGTH = 512
@@ -34,12 +37,15 @@ class Reading:
         confidence: Calibrated probability, 0 to 1, that the passage holds the answer and that this span is it.
         null: Log-odds that the passage holds no answer (uncalibrated; positive: more likely absent than present;
             infinite where there is nothing to read).
+        members: Where the question asks for several and the passage names more than one: the spans of them all, in
+            order; ``start`` and ``end`` are the likeliest span nevertheless.
     """
 
     start: int
     end: int
     confidence: float
     null: float
+    members: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,7 @@ class Calibration:
 
     def confidence(self, any_span: float, best: float) -> float:
         """Probability that the answer is right, from the log-sum of all spans' scores and of those that say the best."""
-        level = self.offset + self.present * any_span + self.share * (best - any_span)
-        return 1 / (1 + math.exp(min(-level, 700.0)))
+        return logistic(self.offset + self.present * any_span + self.share * (best - any_span))
 
 
 class SpanReader:
@@ -145,11 +150,12 @@ class SpanReader:
         totals = [-math.inf] * len(items)
         for k, scores in self._scores(items, batch_size):
             whole = torch.logaddexp(scores.flatten().logsumexp(0), torch.zeros((), device=scores.device))
-            spans_of_answer = list(_occurrences(items[k], contexts[k], answers[k]))
+            places = list(occurrences(items[k].offsets, contexts[k], answers[k], MAX_SPAN))
             if not answers[k]:
                 totals[k] = float(-whole)
-            elif spans_of_answer:
-                chosen = torch.stack([scores[i, j] for i, j in spans_of_answer])
+            elif places:
+                shift = items[k].first
+                chosen = torch.stack([scores[shift + i, shift + j] for i, j in places])
                 totals[k] = float(chosen.logsumexp(0) - whole)
         return totals
 
@@ -178,16 +184,6 @@ class SpanReader:
         confidence = self._calibration.confidence(choice.any_span, choice.best)
         if choice.any_span <= self._calibration.threshold and not always:
             return Reading(0, 0, confidence, -choice.any_span)
-        return Reading(choice.start, choice.end, confidence, -choice.any_span)
-
-
-def _occurrences(item: Encoded, context: str, answer: str) -> Iterator[tuple[int, int]]:
-    """Positions (first, last) of the answer's occurrences that begin and end with a token."""
-    begins = {start: k for k, (start, _) in reversed(list(enumerate(item.offsets)))}
-    ends = {end: k for k, (_, end) in enumerate(item.offsets)}
-    at = context.find(answer) if answer else -1
-    while at >= 0:
-        first, last = begins.get(at), ends.get(at + len(answer))
-        if first is not None and last is not None and 0 <= last - first < MAX_SPAN:
-            yield item.first + first, item.first + last
-        at = context.find(answer, at + 1)
+        several = members(choice.likely, question, context) if asks_for_several(question) else []
+        named = tuple(several) if len(several) > 1 else ()
+        return Reading(choice.start, choice.end, confidence, -choice.any_span, named)

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from ctxproc.errors import ModelError
 from ctxproc.llm.delta import fill, read_model
 from ctxproc.llm.reader import Calibration, Reading, SpanReader
-from ctxproc.llm.reader_zh_model import MAX_SPAN, Characters, Pair, Shape, Text, ZhBatch, ZhModel
+from ctxproc.llm.reader_zh_model import MAX_SPAN, Shape, ZhBatch, ZhModel
+from ctxproc.llm.reader_zh_text import Characters, Pair, Text
 from ctxproc.llm.shelf import WEIGHTS
+from ctxproc.llm.span_head import occurrences
 from ctxproc.text import is_grapheme_border
 
 NAME = "reader_zh"
@@ -149,7 +151,10 @@ class ChineseReader:
             ValueError: The counts differ, or a question has more than `MAX_QUESTION` tokens.
         """
         asked, read = self._texts(questions, contexts)
-        places = [sorted(_occurrences(*item)) for item in zip(read, contexts, answers, strict=True)]
+        places = [
+            sorted(occurrences(text.offsets, context, answer, MAX_SPAN))
+            for text, context, answer in zip(read, contexts, answers, strict=True)
+        ]
         whole = [0.0] * len(read)
         mine = [-math.inf] * len(read)
         for window, scores in self._scores(asked, read, batch_size):
@@ -258,15 +263,3 @@ def _cuts(text: str, place: int) -> bool:
 def _log_sum(left: float, right: float) -> float:
     high, low = max(left, right), min(left, right)
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))
-
-
-def _occurrences(text: Text, context: str, answer: str) -> Iterator[tuple[int, int]]:
-    """Tokens (first, last) of the answer's occurrences that begin and end with a token."""
-    begins = {start: k for k, (start, _) in enumerate(text.offsets)}
-    ends = {end: k for k, (_, end) in enumerate(text.offsets)}
-    at = context.find(answer) if answer else -1
-    while at >= 0:
-        first, last = begins.get(at), ends.get(at + len(answer))
-        if first is not None and last is not None and 0 <= last - first < MAX_SPAN:
-            yield first, last
-        at = context.find(answer, at + 1)

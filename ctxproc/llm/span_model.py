@@ -1,11 +1,6 @@
 """The network of the built-in reader, and its input: what training and the product share.
 
-A span from token ``i`` to token ``j`` scores
-
-    start_i + end_j + left_i . right_j / sqrt(rank) + bias(passage)
-
-and "no answer here" scores 0, so one softmax over all spans and null gives probabilities, and scores of several
-passages of one question can be compared.
+It is the trunk with the span head of span_head.py, which says how a span scores.
 """
 
 from __future__ import annotations
@@ -16,16 +11,18 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
-from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import BertModel
+
+from ctxproc.llm.several import Likely
+from ctxproc.llm.span_head import IMPOSSIBLE, SpanNetwork
+from ctxproc.llm.trunk import plain_tokenizer
 
 SPECIALS = 3  # [CLS] question [SEP] context [SEP]
 MAX_SPAN = 30  # tokens an answer may have
-RANK = 64
-IMPOSSIBLE = -1e4  # score of what is not a span of the context
 CANDIDATES = 40  # likely spans that are compared
 WORDS = re.compile(r"\w+")
 
@@ -81,10 +78,7 @@ class Encoder:
 
     def __init__(self, folder: Path) -> None:
         """Read the tokenizer of a model folder."""
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._tokenizer.encode_special_tokens = True
+        self._tokenizer = plain_tokenizer(folder)
 
     def encode(self, questions: Sequence[str], contexts: Sequence[str]) -> list[Encoded]:
         """Tokenise pairs; offsets are characters of the context as given."""
@@ -96,40 +90,23 @@ class Encoder:
         ]
 
 
-class SpanModel(nn.Module):
-    """Encoder and span head; see the module's docstring for the score of a span."""
+class SpanModel(SpanNetwork):
+    """The trunk and the span head."""
+
+    longest: ClassVar[int] = MAX_SPAN
 
     def __init__(self, trunk: BertModel) -> None:
         """Put a fresh head on a trunk."""
         super().__init__()
-        width = trunk.config.hidden_size
         self.trunk = trunk
-        self.boundary = nn.Linear(width, 2)
-        self.left = nn.Linear(width, RANK)
-        self.right = nn.Linear(width, RANK)
-        self.bias = nn.Linear(width, 1)
-        nn.init.constant_(self.bias.bias, -8.0)  # a context has about e^8 spans: start undecided
+        self.add_head(trunk.config.hidden_size, -8.0)  # a context has about e^8 spans
 
     def forward(self, batch: Batch) -> Tensor:
-        """Score every span.
-
-        Returns:
-            Scores (B, T, T) in fp32, start token by end token, relative to null = 0; ``IMPOSSIBLE`` off the spans.
-        """
+        """The scores of all spans, see `SpanNetwork.span_scores`."""
         hidden = self.trunk(
             input_ids=batch.ids, token_type_ids=batch.types, attention_mask=batch.mask.long()
-        ).last_hidden_state.to(self.boundary.weight.dtype)
-        start, end = self.boundary(hidden).unbind(-1)
-        pair = self.left(hidden) @ self.right(hidden).transpose(1, 2) / math.sqrt(RANK)
-        scores: Tensor = start[:, :, None] + end[:, None, :] + pair + self.bias(hidden[:, 0])[:, :, None]
-        return scores.float().masked_fill(~spans(batch.inside), IMPOSSIBLE)
-
-
-def spans(inside: Tensor) -> Tensor:
-    """True where (start, end) is a span of at most ``MAX_SPAN`` tokens within ``inside``: (B, T) to (B, T, T)."""
-    size = inside.shape[1]
-    band = torch.ones(size, size, dtype=torch.bool, device=inside.device).triu().tril(MAX_SPAN - 1)
-    return inside[:, :, None] & inside[:, None, :] & band
+        ).last_hidden_state
+        return self.span_scores(hidden, batch.inside)
 
 
 @dataclass(frozen=True)
@@ -140,6 +117,7 @@ class Choice:
     end: int
     best: float  # log of the summed exponentials of the spans that say the same, relative to null = 0
     any_span: float  # the same of all spans
+    likely: tuple[Likely, ...] = ()  # the spans that were compared, with their shares of all spans' probability
 
 
 def choose(scores: Tensor, item: Encoded, question: str, context: str) -> Choice:
@@ -160,18 +138,20 @@ def choose(scores: Tensor, item: Encoded, question: str, context: str) -> Choice
     any_span = float(flat.logsumexp(0))
     masses: dict[str, float] = {}
     likeliest: dict[str, tuple[int, int]] = {}
+    likely: list[Likely] = []
     for score, place in zip(top.tolist(), places.tolist(), strict=True):
         if score <= IMPOSSIBLE / 2:
             break
         first, last = divmod(place, scores.shape[1])
         start, end = item.offsets[first - item.first][0], item.offsets[last - item.first][1]
         said = _said(context[start:end])
+        likely.append(Likely(start, end, math.exp(score - any_span)))
         likeliest.setdefault(said, (start, end))
-        masses[said] = masses.get(said, 0.0) + math.exp(score - any_span)
+        masses[said] = masses.get(said, 0.0) + likely[-1].probability
     asked = frozenset(WORDS.findall(question.lower()))
     echoes = {said for said in masses if "or" not in asked and asked.issuperset(said.split())}
     said = max(masses, key=lambda said: (said not in echoes, masses[said]))
-    return Choice(*likeliest[said], math.log(max(masses[said], 1e-30)) + any_span, any_span)
+    return Choice(*likeliest[said], math.log(max(masses[said], 1e-30)) + any_span, any_span, tuple(likely))
 
 
 def _said(text: str) -> str:

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ctxproc.errors import ModelError
 from ctxproc.llm.delta import empty_trunk, fill, read_model
 from ctxproc.llm.shelf import WEIGHTS
-from ctxproc.llm.tagger_model import KINDS, LAYER, NAMES, Batch, Read, Splitter, TaggerModel, Thing, Words
+from ctxproc.llm.tagger_choice import chosen, clashes, named_things, nearest
+from ctxproc.llm.tagger_model import KINDS, NAMES, Batch, Read, TaggerModel, unpacked
+from ctxproc.llm.tagger_words import Splitter, Words
 from ctxproc.llm.trunk import trunk_folder
+from ctxproc.measures import logistic
 
 ROOM = 510
 """Tokens of a text that is read in one piece."""
@@ -223,7 +226,7 @@ class Tagger:
         concepts: list[tuple[int, int]] = []
         for window, found in parts:
             last = kept[-2 * OVERLAP :]
-            kept += [one for one in found.mentions if window.low <= one[0] < window.high and not _clashes(one, last)]
+            kept += [one for one in found.mentions if window.low <= one[0] < window.high and not clashes(one, last)]
             concepts += [words.spans[word] for word in found.concepts if window.low <= word < window.high]
         kept.sort()
         places = {(a, b): place for place, (a, b, kind, _) in enumerate(kept) if kind < len(NAMES)}
@@ -236,11 +239,11 @@ class Tagger:
         c = self._calibration
         return Tagged(
             [
-                Mention(words.spans[a][0], words.spans[b][1], KINDS[kind], _logistic(c.offset + c.slope * score))
+                Mention(words.spans[a][0], words.spans[b][1], KINDS[kind], logistic(c.offset + c.slope * score))
                 for a, b, kind, score in kept
             ],
             [
-                Relation(h, t, self.relations[r], _logistic(c.relation_offset + c.relation_slope * related[h, t, r]))
+                Relation(h, t, self.relations[r], logistic(c.relation_offset + c.relation_slope * related[h, t, r]))
                 for h, t, r in sorted(related)
             ],
             concepts,
@@ -266,80 +269,6 @@ def windows(words: Words) -> list[Window]:
     return [Window(*cut, low, high) for cut, (low, high) in zip(cuts, pairwise(borders), strict=True)]
 
 
-def chosen(scores: Tensor, least: Tensor | float) -> list[tuple[int, int, int, float]]:
-    """The spans of a text that are mentions: first word, last word, kind, score, in order.
-
-    Of names that overlap, the best one stays; a phrase may hold others and be held, but crosses none, and no span has two
-    kinds.
-
-    Args:
-        scores: (kinds, W, LONGEST), by the first word and how many words further the span ends.
-        least: they must be above it; one for all kinds, or (kinds,).
-    """
-    bar = least[:, None, None] if isinstance(least, Tensor) else least
-    kinds, first, further = (scores > bar).nonzero(as_tuple=True)
-    values, last = scores[kinds, first, further], first + further
-    order = values.argsort(descending=True, stable=True)
-    kept: list[tuple[int, int, int, float]] = []
-    for kind, a, b, score in zip(*(part[order].tolist() for part in (kinds, first, last, values)), strict=True):
-        if not _clashes((a, b, kind, score), kept):
-            kept.append((a, b, kind, score))
-    return sorted(kept)
-
-
-def _clashes(one: tuple[int, int, int, float], kept: Sequence[tuple[int, int, int, float]]) -> bool:
-    return any(_clash(one, other) for other in kept)
-
-
-def _clash(one: tuple[int, int, int, float], other: tuple[int, int, int, float]) -> bool:
-    """Whether two spans cannot both be mentions."""
-    (a, b, kind, _), (c, d, other_kind, _) = one, other
-    if b < c or d < a:
-        return False
-    if (a, b) == (c, d) or (kind < len(NAMES) and other_kind < len(NAMES)):
-        return True
-    return not ((a <= c and d <= b) or (c <= a and b <= d))
-
-
-def named_things(mentions: Sequence[tuple[int, int, int, float]], words: Words, text: str) -> list[Thing]:
-    """The names among mentions as things, in order: those that are written alike, but for case and spaces, are one."""
-    spans: dict[str, list[tuple[int, int]]] = {}
-    kinds: dict[str, int] = {}
-    for first, last, kind, _ in mentions:
-        if kind < len(NAMES):
-            said = " ".join(text[words.spans[first][0] : words.spans[last][1]].casefold().split())
-            spans.setdefault(said, []).append((first, last))
-            kinds.setdefault(said, kind)
-    return [Thing(some, kinds[said]) for said, some in spans.items()]
-
-
-def nearest(head: Thing, tail: Thing) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The mentions of two things that stand nearest to each other, the earliest of equals."""
-    return min(((a, b) for a in head.spans for b in tail.spans), key=lambda pair: abs(pair[0][0] - pair[1][0]))
-
-
-def unpacked(tensors: dict[str, Tensor], shared: int, own: int) -> dict[str, Tensor]:
-    """The weights by the model's names: its own layers are kept as differences to the trunk's layers of their places.
-
-    Raises:
-        ModelError: there are not so many layers.
-    """
-    found = dict(tensors)
-    for number in range(own):
-        for mine, theirs in LAYER.items():
-            for part in ("weight", "bias"):
-                name = layer_name(shared + number, theirs, part)
-                if name not in found:
-                    raise ModelError(f"the built-in model tagger lacks the weight {name}")
-                found[f"layers.{number}.{mine}.{part}"] = found[name]
-    return found
-
-
-def layer_name(number: int, part: str, tensor: str) -> str:
-    """What a tensor of a layer of the trunk is called in a file of differences."""
-    return f"trunk.encoder.layer.{number}.{part}.{tensor}"
-
-
 def _parts(facts: dict[str, Any]) -> tuple[int, int, list[str]]:
     try:
         return int(facts["shared"]), int(facts["own"]), [str(name) for name in facts["relations"].values()]
@@ -362,8 +291,4 @@ def _legible(words: Words) -> bool:
     return any(shape % 10 != 8 for shape in words.shapes)
 
 
-def _logistic(level: float) -> float:
-    return 1 / (1 + math.exp(min(-level, 700.0)))
-
-
-__all__ = ["Calibration", "Mention", "Relation", "Tagged", "Tagger", "chosen", "windows"]
+__all__ = ["Calibration", "Mention", "Relation", "Tagged", "Tagger", "windows"]
