@@ -27,7 +27,7 @@ READER = "--dev {out}/dev.jsonl"
 STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     "reader": (
         ("sets", "reader_data --data {data} --out {out}"),
-        ("one", f"reader {READER} --train {{out}}/pretrain.jsonl --save {{out}}/one --alone"),
+        ("one", f"reader {READER} --train {{out}}/pretrain.jsonl --save {{out}}/one --alone --epochs 0.5"),
         ("two", f"reader {READER} --train {{out}}/tune.jsonl --init {{out}}/one/best.safetensors --save {{out}}/two"),
         ("helper", f"reader_export {READER} --checkpoint {{out}}/two/best.safetensors --out {{out}}/helper"),
         ("third set", "reader_third --data {data} --out {out} --weights {out}/helper"),
