@@ -248,4 +248,7 @@ def _print(table: Table) -> None:
     """Print a table, in a pipe 120 columns wide; what is in it is no markup."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False, emoji=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False, emoji=False)
+    with console.capture() as drawn:  # rich itself would end the program where nobody reads any more
+        console.print(table)
+    click.echo(drawn.get(), nl=False)
