@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from ctxproc import Answer, Evidence, Usage
 from ctxproc.cli.ask import show
 from ctxproc.cli.compare import _print as draw
 from ctxproc.cli.compare import _table as table
-from ctxproc.cli.main import UNREAD
+from ctxproc.cli.main import UNREAD, main
 
 
 def gone() -> int:
@@ -38,6 +39,18 @@ def test_a_reader_that_has_gone_ends_the_program_in_silence(arguments: str) -> N
     command = [sys.executable, "-m", "ctxproc", *arguments.split()]
     done = subprocess.run(command, stdout=gone(), stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (UNREAD, "")
+
+
+@pytest.mark.parametrize("arguments", [["strategies"], ["criteria"], ["models"], ["config", "show"], ["doctor"]])
+def test_a_list_is_printed_at_once_so_that_its_reader_may_stop_after_a_line(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed: list[str] = []
+    monkeypatch.setattr(click, "echo", printed.append)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which the program sets
+    main(arguments)
+    [text] = printed
+    assert text.count("\n") > 3 and not text.endswith("\n")
 
 
 def test_nobody_who_reads_an_error_ends_the_program_as_well() -> None:
