@@ -292,7 +292,7 @@ def reported(documents: Sequence[Annotated], half: str) -> list[Annotated]:
 
 
 @click.command()
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--data", type=click.Path(path_type=Path, exists=True), default=Path("../shared/data"), show_default=True)
 @click.option("--half", type=click.Choice(["odd", "even"]), default="odd", show_default=True)
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here as well.")
 def main(data: Path, half: str, out: Path | None) -> None:

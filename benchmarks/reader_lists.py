@@ -12,7 +12,6 @@ its one threshold was chosen on the even places.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections import defaultdict
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from builtin_spread import training
 from common import percent, publish
 
 from ctxproc.llm.reader import SpanReader
@@ -64,27 +64,21 @@ class Listing:
 
 def listings(data: Path, odd: bool = True) -> list[Listing]:
     """All questions of the documents at odd, or even, places."""
-    documents = json.loads((data / "eval/redocred/dev_revised.json").read_text(encoding="utf-8"))
+    texts = training("reader_text")
     found = []
-    for document in documents[int(odd) :: 2]:
+    for document in texts.redocred(data)[int(odd) :: 2]:
         entities = [frozenset(mention["name"] for mention in mentions) for mentions in document["vertexSet"]]
         objects: dict[tuple[int, str], set[int]] = defaultdict(set)
         for label in document["labels"]:
             if label["r"] in PLURAL:
                 objects[label["h"], label["r"]].add(label["t"])
-        passage = plain(" ".join(word for sentence in document["sents"] for word in sentence))
+        passage, _ = texts.detokenise([word for sentence in document["sents"] for word in sentence])
         for (subject, relation), some in objects.items():
             if len(some) > 1:
                 name = document["vertexSet"][subject][0]["name"]
                 question = PLURAL[relation].format(name)
                 found.append(Listing(question, passage, tuple(entities[k] for k in sorted(some))))
     return found
-
-
-def plain(text: str) -> str:
-    """Words and marks as people write them."""
-    text = re.sub(r" ([,.;:!?)\]%'])", r"\1", text)
-    return " ".join(re.sub(r"([(\[]) ", r"\1", text).split())
 
 
 def words(text: str) -> set[str]:

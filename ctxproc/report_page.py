@@ -101,8 +101,12 @@ def verdict(scores: Sequence[Scored], names: Sequence[str]) -> str:
     ran = [i for i, one in enumerate(scores) if measure in one.quality]
     if not ran:
         return "No way gave an answer that can be measured."
-    top = max(ran, key=lambda i: scores[i].quality[measure].mean)
+    less = shorter(scores)
+    top = max((i for i in ran if i not in less), key=lambda i: scores[i].quality[measure].mean)
     said = f"<b>{shown(names[top])}</b> has the highest {_lower(measure)}: {spread(scores[top].quality[measure])}."
+    if less:
+        told = ", ".join(f"<b>{shown(names[i])}</b> ({less[i]})" for i in less)
+        said += f" This leaves out what was measured on fewer questions than others: {told}."
     if measure == "agreement":
         return f"No question has a gold answer, so nothing here says which answers are right. {said}"
     apart = [i for i in ran if measure in scores[i].differences and scores[i].differences[measure].apart]
@@ -111,6 +115,17 @@ def verdict(scores: Sequence[Scored], names: Sequence[str]) -> str:
     told = f" Of {len(ran) - 1} others, {len(better)} are better than <b>{shown(names[0])}</b>, {len(worse)} are worse"
     rest = len(ran) - 1 - len(apart)
     return f"{said}{told}, and {rest} cannot be told from it by these questions." if len(ran) > 1 and 0 in ran else said
+
+
+def shorter(scores: Sequence[Scored]) -> dict[int, str]:
+    """The places of the ways whose leading measure is of fewer questions than that of others, and of how many it is.
+
+    Such a way may have had the easier questions, so it is not named as the highest.
+    """
+    measure = leading(scores)
+    known = {i: one.quality[measure].n for i, one in enumerate(scores) if measure in one.quality}
+    most = max(known.values(), default=0)
+    return {i: f"{n} of {most}" for i, n in known.items() if n < most}
 
 
 def spread(one: Estimate) -> str:

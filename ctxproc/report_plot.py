@@ -78,8 +78,7 @@ def plot(points: Sequence[Point], quality: str, cost: str) -> str:
         cost: what is plotted to the right.
     """
     axes = Axes.of(points)
-    best = max(points, key=lambda point: point.quality)
-    told = f"{quality} against {cost} of {len(points)} ways; the highest is {best.name}. The table has the figures."
+    told = f"{quality} against {cost} of {len(points)} ways. The table has the figures."
     return "\n".join(
         [
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(told)}">',

@@ -132,6 +132,9 @@ def test_documents_are_added_once_and_asked_without_their_files(tmp_path: Path) 
     assert memory(path, "add", str(folder)) == "documents: 1 added\n"
     assert json.loads(memory(path, "add", str(folder), "--json"))["unchanged"] == 1
     assert str(folder / "valley.md") in memory(path, "list", "--documents")
+    owner = ("--memory", str(path), "--user", "alice")
+    assert run("memory", "list", *owner) == ("", "no notes; 1 document: see them with --documents\n", 0)
+    assert run("memory", "list", *owner, "--json") == ('{"items": []}\n', "", 0)
     assert FACT[:40] in memory(path, "search", "lamp", "--documents", "-k", "1")
     raw = (folder / "valley.md").read_bytes()
     (folder / "valley.md").unlink()
@@ -162,6 +165,17 @@ def test_the_doctor_tells_sound_from_damaged(store: Path) -> None:
     saved = store.with_name("me.ctxproc.salvaged")
     assert [item["id"] for item in json.loads(memory(saved, "list", "--json"))["items"]] == [1, 2]
     assert "ctxproc memory doctor" in memory(store, "list", code=1)
+
+
+def test_a_file_that_is_no_memory_is_told_as_such_and_left_as_it_is(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("The ferry leaves at seven.\n" * 99)
+    for command in (("list",), ("add", "--note", "x")):
+        said = memory(text, *command, code=1)
+        assert said.startswith(f"ctxproc: {text} is no memory of ctxproc") and "is damaged (" not in said
+    assert f"{text} is no memory of ctxproc" in run("memory", "doctor", "--memory", str(text), code=1).stdout
+    assert text.read_text() == "The ferry leaves at seven.\n" * 99
+    assert os.listdir(tmp_path) == ["notes.txt"]
 
 
 def test_reembedding_needs_something_to_embed(store: Path) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from comparing import BOOK, QUESTIONS, reader, reading, written
+from comparing import BOOK, QUESTIONS, comparing, reader, reading, written
 
 from ctxproc import ScriptedLLM, Settings
 from ctxproc.cli.main import main
+from ctxproc.compare_run import WRITTEN
 from ctxproc.errors import ModelError
 from ctxproc.llm.base import LLM, Generation
 from ctxproc.prompt import Prompt
@@ -61,6 +62,17 @@ def test_a_comparison_prints_its_tables_and_writes_its_files(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "answers.jsonl", "compare.csv", "compare.html", "compare.json",
     ]  # fmt: skip
+
+
+def test_a_way_measured_on_fewer_questions_is_told(run: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
+    [dear, _] = comparing(tmp_path, ("recurrent", "truncate"), way_tokens=None).plan()
+    limit = str((dear.plan.prompt_tokens + WRITTEN * dear.plan.new_tokens) * 5 // 8)
+    said, _ = run(
+        "q.jsonl", "book.txt", "--strategies", "recurrent,truncate", "--way-tokens", limit, "--out", "o", *WORDS
+    )
+    assert "measured on fewer questions than others, so not to be ranked with them: recurrent (2 of 3)\n" in said
+    said, _ = run("q.jsonl", "book.txt", "--strategies", "recurrent,truncate", "--out", "o", *WORDS)
+    assert "fewer" not in said
 
 
 def test_figures_of_several_kinds_have_a_table_and_a_file_of_their_own(

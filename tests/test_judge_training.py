@@ -19,6 +19,7 @@ from ctxproc.llm.judge_model import Row, Rows, Words
 from ctxproc.llm.trunk import trunk_folder
 from training.judge import ALONE, LONGEST, Asked, batches, load_groups, loss_of, measure
 from training.judge_data import Group, clean, inverse
+from training.judge_export import calibrate, error_of
 from training.judge_hops import bridged
 from training.judge_near import Pool
 from training.loop import Plan, Trainer, passes, train
@@ -151,3 +152,13 @@ def test_a_bridging_question_does_not_name_what_the_two_passages_share() -> None
     made = [bridged(first, second, "Karen Holt", random.Random(seed)) for seed in range(20)]
     assert any(made)
     assert not any({"karen", "holt"} & set(query.lower().split()) for query in made)
+
+
+def test_a_calibration_says_the_share_of_blocks_that_are_needed() -> None:
+    found = [(2.0, True)] * 9 + [(2.0, False)] * 3 + [(-1.0, True)] * 2 + [(-1.0, False)] * 8
+    made = calibrate(found)
+    assert made.probability(2.0) == pytest.approx(3 / 4, abs=1e-4)
+    assert made.probability(-1.0) == pytest.approx(1 / 5, abs=1e-4)
+    assert error_of(made, found) == pytest.approx(0.0, abs=1e-4)
+    other = [(2.0, True)] * 12 + [(-1.0, False)] * 4
+    assert error_of(made, other) == pytest.approx((12 / 4 + 4 / 5) / 16, abs=1e-4)

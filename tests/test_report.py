@@ -157,6 +157,16 @@ def test_the_tables_of_the_page_hold_the_figures_of_the_scores(tmp_path: Path) -
     assert "by kind of question" not in text
 
 
+def test_a_way_measured_on_fewer_questions_is_not_named_as_the_highest(tmp_path: Path) -> None:
+    comparison = comparing(tmp_path).run()
+    for place in (1, 2):
+        del comparison.ran[0].rows[place]
+    text = page(comparison, scored(comparison))
+    assert "<b>truncate</b> has the highest F1: 33 (95 % interval 0 to 100). This leaves out" in text
+    assert "on fewer questions than others: <b>map_rerank</b> (1 of 3)." in text
+    assert text.count("highest") == 1
+
+
 def test_the_page_tells_the_leading_measure_of_each_kind(tmp_path: Path) -> None:
     kinds = ("<i>who</i>", "number", "number", "")
     lines = [{**line, "kind": kind} for line, kind in zip(QUESTIONS, kinds, strict=True)]

@@ -9,7 +9,7 @@ from reader_lists import Listing, listings, scores
 
 from ctxproc import Sampling
 from ctxproc.llm.builtin import BuiltinReader
-from ctxproc.llm.several import REACH, Likely, asks_for_several, joined, members
+from ctxproc.llm.several import LOOKED, REACH, Likely, asks_for_several, joined, members
 from ctxproc.prompt import template
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -64,6 +64,14 @@ def test_a_question_in_the_plural_asks_for_several(question: str) -> None:
 )
 def test_a_question_in_the_singular_does_not(question: str) -> None:
     assert not asks_for_several(question)
+
+
+def test_of_a_long_question_its_beginning_and_its_end_are_looked_at() -> None:
+    pause = " and so on" * LOOKED
+    assert asks_for_several(f"Who were the members{pause}?")
+    assert not asks_for_several(f"Who were the members{pause} called?")
+    assert not asks_for_several(f"Who were the{pause} members?")
+    assert asks_for_several(f"Who were the members called so{pause}?")
 
 
 def test_the_pieces_of_likely_spans_gather_their_probability() -> None:

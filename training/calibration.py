@@ -16,13 +16,16 @@ DECAY = 1e-4
 KEPT = 0.95  # of the F1 on passages with an answer that abstaining may not touch
 
 
-def logistic(features: Tensor, target: Tensor, start: Sequence[float] | None = None) -> list[float]:
+def logistic(
+    features: Tensor, target: Tensor, start: Sequence[float] | None = None, decay: float = DECAY
+) -> list[float]:
     """The weights of a logistic regression with a little weight decay, by L-BFGS.
 
     Args:
         features: (N, F) in fp64.
         target: (N,) in fp64: how right each one is, from 0 to 1.
         start: First weights; 0 unless given.
+        decay: How much the weights' sum of squares counts; with 0 there is no solution where a feature tells all.
     """
     first = start or [0.0] * features.shape[1]
     weights = torch.tensor(first, dtype=torch.float64, requires_grad=True)
@@ -30,7 +33,7 @@ def logistic(features: Tensor, target: Tensor, start: Sequence[float] | None = N
 
     def closure() -> float:
         solver.zero_grad()
-        loss = binary_cross_entropy_with_logits(features @ weights, target) + DECAY * weights.square().sum()
+        loss = binary_cross_entropy_with_logits(features @ weights, target) + decay * weights.square().sum()
         torch.autograd.backward(loss)
         return float(loss.detach())
 

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import GenerationConfig, Qwen2ForCausalLM
 
 from ctxproc.llm.tokenizer import HfTokenizer
-from training.causal_batches import FAR, Batch, Tokens, encode, pack
+from training.causal_batches import FAR, FAR_CLOSING, Batch, Tokens, encode, pack
 from training.causal_facts import facts, pairs
 from training.causal_model import Shape, as_llama, fresh_model
 from training.causal_pointing import Pointing
@@ -218,11 +218,11 @@ def right(model: Qwen2ForCausalLM, batch: Batch) -> tuple[int, int]:
 def stream(source: Source, shares: dict[str, float], tokenizer: HfTokenizer, rng: random.Random) -> Iterator[Tokens]:
     """Encoded examples without end, with as many tasks as fit."""
     for _, example in examples(source, MAKERS, shares, rng):
-        yield encode(example, tokenizer, source.longest, far=0.3 if source.progress >= 1.0 else FAR)
+        yield encode(example, tokenizer, source.longest, FAR_CLOSING if source.closing else FAR)
 
 
 def measure(trainer: Trainer, source: Source, tokenizer: HfTokenizer) -> dict[str, float]:
-    """Share of development tasks that are right, by kind, and of those that wrongly begin with NOT FOUND."""
+    """Share of development tasks of which every token that matters is right, by kind."""
     figures = {}
     for kind in ("facts", "pairs", "shots", "cloze", "real"):
         made = stream(replace(source, longest=500, progress=0.9), {kind: 1.0}, tokenizer, random.Random(5))
@@ -233,10 +233,10 @@ def measure(trainer: Trainer, source: Source, tokenizer: HfTokenizer) -> dict[st
 
 def batch_of(step: int, plan: Plan, source: Source, tokenizer: HfTokenizer) -> Batch:
     """The examples of a step: the seed and the step tell which."""
-    length, progress = plan.length(step), plan.progress(step)
     rng = random.Random(f"{plan.seed}-{step}")
-    drawn = replace(source, longest=length - 12, progress=progress)
-    return pack(stream(drawn, mixture(progress), tokenizer, rng), plan.budget // length, length)
+    length = plan.length(step)
+    drawn = replace(source, longest=length - 12, progress=plan.progress(step))
+    return pack(stream(drawn, mixture(drawn), tokenizer, rng), plan.budget // length, length)
 
 
 def train(trainer: Trainer, source: Source, dev: Source, tokenizer: HfTokenizer, out: Path) -> None:

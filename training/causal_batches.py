@@ -17,6 +17,7 @@ __all__ = ["Batch", "Tokens", "encode", "pack"]
 
 LATER = 0.4  # weight of a reply's tokens behind the first of a part, as a share of its weight
 FAR = 0.1  # and from the eighth on
+FAR_CLOSING = 0.3  # the same in the closing steps
 POINTED = 40  # tokens of a part that are pointed at, at most
 
 

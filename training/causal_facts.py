@@ -104,7 +104,7 @@ def code(rng: random.Random) -> str:
 def name(source: Source, rng: random.Random) -> str:
     """A name from the books, two of them, or one that nobody has."""
     draw = rng.random()
-    if draw < (0.3 if source.progress < 1.0 else 0.55):
+    if draw < (0.55 if source.closing else 0.3):
         return "".join(rng.sample(SYLLABLES, rng.randint(2, 3))).capitalize()
     one = rng.choice(source.pool.names)
     return one if rng.random() < 0.6 or " " in one else f"{one} {rng.choice(source.pool.names).split()[-1]}"
@@ -118,7 +118,7 @@ def entity(source: Source, rng: random.Random) -> str:
 def facts(source: Source, rng: random.Random) -> Example:
     """An example of look-up between sentences of a book: at first with little else in between, later with a page of it."""
     late = min(1.0, source.progress / 0.4)
-    page = rng.random() < (0.75 if source.progress >= 1.0 else 0.4 * late)
+    page = rng.random() < (0.75 if source.closing else 0.4 * late)
     room = int(source.longest * (rng.uniform(0.5, 0.8) if page else rng.uniform(0.15, 0.3 + 0.3 * late)) / 1.4)  # words
     count = rng.randint(2, 4) if page else max(2, min(int(rng.uniform(0.15, 1.0 - 0.3 * late) * room / 11), 14))
     entities = list(dict.fromkeys(entity(source, rng) for _ in range(max(2, count * 2 // 3))))
@@ -135,7 +135,7 @@ def facts(source: Source, rng: random.Random) -> Example:
             example.tasks.append(replied(asked("answer", question), answer, statement, open_end=draw < 0.7))
         else:
             example.tasks.append(replied(brief(question, form), answer))
-    if len(drawn) > count and source.progress > READING and rng.random() < (0.15 if source.progress < 1.0 else 0.05):
+    if len(drawn) > count and source.progress > READING and rng.random() < (0.05 if source.closing else 0.15):
         _, question, _ = made(*drawn[count], source, rng)
         example.tasks.insert(1, missing(asked("answer", question) if framed else brief(question, form)))
     return example

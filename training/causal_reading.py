@@ -85,7 +85,7 @@ def questioned(
             example.tasks.append(replied(ask(question), answer, sentence.strip(), open_end=draw < 0.75))
         else:
             example.tasks.append(replied(ask(question), answer))
-    if source.progress > READING and rng.random() < (0.2 if source.progress < 1.0 else 0.06) and example.tasks:
+    if source.progress > READING and rng.random() < (0.06 if source.closing else 0.2) and example.tasks:
         other = rng.choice(source.asked)
         if other.pairs and not set(other.context.split()[:3]) & set(passage.split()[:3]):
             example.tasks.insert(1, missing(ask(rng.choice(other.pairs)[0])))

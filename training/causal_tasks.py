@@ -58,7 +58,7 @@ class Source:
         asked: passages with their questions.
         wiki: passages of an encyclopedia.
         longest: tokens of an example.
-        progress: the share of the training that is done.
+        progress: the share of the training that is done; 1 in the steps that follow it.
     """
 
     pool: Pool
@@ -67,6 +67,11 @@ class Source:
     wiki: Sequence[str]
     longest: int = 500
     progress: float = 1.0
+
+    @property
+    def closing(self) -> bool:
+        """Whether an example is one of the last steps': more whole pages and long quotations, fewer missing answers."""
+        return self.progress >= 1.0
 
     def framed(self, rng: random.Random) -> bool:
         """Whether an example has the form of a strategy's prompt, which is long, and not a short one: few at first."""
@@ -109,13 +114,13 @@ def missing(parts: list[Part]) -> Task:
     return Task(parts, [Part(" NOT FOUND", 0.7)])
 
 
-def mixture(progress: float) -> dict[str, float]:
+def mixture(source: Source) -> dict[str, float]:
     """How often each kind of task is made, by the share of the training that is done: copying, then reading, then both."""
-    if progress >= 1.0:
+    if source.closing:
         return {"facts": 0.44, "pairs": 0.20, "shots": 0.08, "cloze": 0.06, "real": 0.22}
-    if progress >= READING:
+    if source.progress >= READING:
         return {"facts": 0.30, "pairs": 0.16, "shots": 0.16, "cloze": 0.10, "real": 0.28}
-    late = min(1.0, progress / COPYING)
+    late = min(1.0, source.progress / COPYING)
     return {
         "facts": 0.40 - 0.20 * late,
         "pairs": 0.25 - 0.13 * late,

@@ -17,13 +17,14 @@ import click
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ctxproc.llm.delta import read_model, write_model
 from ctxproc.llm.judge import Calibration, Judge
 from ctxproc.llm.judge_model import JudgeModel, Rows, Words
 from ctxproc.llm.shelf import WEIGHTS
 from ctxproc.llm.trunk import trunk_folder
+from ctxproc.measures import calibration_error
+from training.calibration import logistic
 from training.judge import Asked, batches, fresh, load_groups
 from training.loop import load_weights
 
@@ -43,30 +44,15 @@ def scored(model: JudgeModel, groups: Sequence[Asked], budget: int = 4096) -> li
 
 def calibrate(found: Sequence[tuple[float, bool]]) -> Calibration:
     """Offset and slope of the likeliest logistic function."""
-    scores = torch.tensor([score for score, _ in found], dtype=torch.float64)
-    needed = torch.tensor([right for _, right in found], dtype=torch.float64)
-    weights = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure() -> float:
-        solver.zero_grad()
-        loss = binary_cross_entropy_with_logits(weights[0] + weights[1] * scores, needed)
-        torch.autograd.backward(loss)
-        return float(loss.detach())
-
-    solver.step(closure)  # type: ignore[no-untyped-call]
-    offset, slope = (round(value, 5) for value in weights.tolist())
-    return Calibration(offset, slope)
+    scores, needed = torch.tensor(found, dtype=torch.float64).unbind(1)
+    features = torch.stack([torch.ones_like(scores), scores], 1)
+    offset, slope = logistic(features, needed, start=[0.0, 1.0], decay=0.0)
+    return Calibration(round(offset, 5), round(slope, 5))
 
 
-def error_of(calibration: Calibration, found: Sequence[tuple[float, bool]], bins: int = 10) -> float:
-    """The expected calibration error: bins of equal width, weighed by how many fall into each."""
-    sums = [[0.0, 0.0] for _ in range(bins)]
-    for score, right in found:
-        probability = calibration.probability(score)
-        sums[min(bins - 1, int(probability * bins))][0] += probability
-        sums[min(bins - 1, int(probability * bins))][1] += right
-    return sum(abs(said - came) for said, came in sums) / max(1, len(found))
+def error_of(calibration: Calibration, found: Sequence[tuple[float, bool]]) -> float:
+    """The expected calibration error of the probabilities that the scores become."""
+    return calibration_error([calibration.probability(score) for score, _ in found], [right for _, right in found])
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ctxproc.cli.options import debug_option
+from ctxproc.cli.terminal import listed
 from ctxproc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ def strategies() -> None:
     """List the strategies, their parameters and templates."""
     from ctxproc.strategies import catalogue
 
+    lines = []
     for name, found in usable(catalogue):
-        describe(name, found)
-        for step, purpose in found.steps.items():
-            click.echo(f"    template {step}: {purpose}")
+        lines += described(name, found)
+        lines += [f"    template {step}: {purpose}" for step, purpose in found.steps.items()]
+    listed(lines)
 
 
 @click.command()
@@ -36,12 +38,13 @@ def criteria() -> None:
     from ctxproc.memory.criteria import Criterion, Scorer, Searcher, catalogue
 
     kinds: dict[str, type[Criterion]] = {"retrieval.search": Searcher, "retrieval.rescore": Scorer}
-    found = usable(catalogue)
+    found, lines = usable(catalogue), []
     for setting, kind in kinds.items():
-        click.echo(f"{setting}:")
+        lines.append(f"{setting}:")
         for name, one in found:
             if issubclass(one, kind):
-                describe(name, one)
+                lines += described(name, one)
+    listed(lines)
 
 
 def usable(catalogue: Catalogue[T]) -> list[tuple[str, type[T]]]:
@@ -55,9 +58,7 @@ def usable(catalogue: Catalogue[T]) -> list[tuple[str, type[T]]]:
     return found
 
 
-def describe(name: str, found: type[Any]) -> None:
-    """Print the name, the first line of the docstring, and each parameter with its default."""
+def described(name: str, found: type[Any]) -> list[str]:
+    """The name with the first line of the docstring, and each parameter with its default."""
     summary = (inspect.getdoc(found) or "").partition("\n")[0]
-    click.echo(f"{name:<13} {summary}")
-    for item in dataclasses.fields(found):
-        click.echo(f"    {item.name} = {item.default!r}")
+    return [f"{name:<13} {summary}", *(f"    {item.name} = {item.default!r}" for item in dataclasses.fields(found))]

@@ -153,13 +153,13 @@ def _show_plan(planned: Sequence[Ran]) -> None:
 def _show(scores: Sequence[Scored]) -> None:
     """Quality and cost of each way, in percent and in figures of one question."""
     from ctxproc.cli.terminal import plain
-    from ctxproc.report_page import NAMES, leading, way_names
+    from ctxproc.report_page import NAMES, leading, shorter, way_names
 
-    lead = leading(scores)
+    lead, names = leading(scores), way_names(scores)
     heads = ("n", NAMES[lead], "95 %", "against first", "exact", "verified", "found", "abstained")
     quality = _table("way", *heads)
     cost = _table("way", "calls", "tokens", "reused", "first s", "last s", "MB")
-    for one, name in zip(scores, way_names(scores), strict=True):
+    for one, name in zip(scores, names, strict=True):
         if not one.ran.rows:
             quality.add_row(plain(name), "not run")
             continue
@@ -178,6 +178,9 @@ def _show(scores: Sequence[Scored]) -> None:
         cost.add_row(plain(name), *("–" if x is None else form.format(x) for x, form in zip(spent, forms, strict=True)))
     _print(quality)
     _print(cost)
+    if less := shorter(scores):
+        told = ", ".join(f"{plain(names[i])} ({number})" for i, number in less.items())
+        click.echo(f"measured on fewer questions than others, so not to be ranked with them: {told}")
     _show_kinds(scores)
     _say_not_run([one.ran for one in scores])
 
@@ -245,4 +248,7 @@ def _print(table: Table) -> None:
     """Print a table, in a pipe 120 columns wide; what is in it is no markup."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False, emoji=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False, emoji=False)
+    with console.capture() as drawn:  # rich itself would end the program where nobody reads any more
+        console.print(table)
+    click.echo(drawn.get(), nl=False)

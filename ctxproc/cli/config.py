@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ctxproc.cli.options import debug_option, settings, settings_options
+from ctxproc.cli.terminal import listed
 
 
 @click.group()
@@ -36,8 +37,7 @@ def show(
         return
     rows = [(f"{key}: {json.dumps(value, ensure_ascii=False)}", origins[key]) for key, value in values.items()]
     width = max(len(row) for row, _ in rows)
-    for row, origin in rows:
-        click.echo(f"{row:<{width}}  # {origin}")
+    listed(f"{row:<{width}}  # {origin}" for row, origin in rows)
 
 
 @config.command("schema")
@@ -55,6 +55,8 @@ def presets() -> None:
     """Print what each preset changes."""
     from ctxproc.config import PRESETS, flatten
 
+    lines = []
     for name, values in PRESETS.items():
         changes = ", ".join(f"{key}={json.dumps(value)}" for key, value in flatten(values).items())
-        click.echo(f"{name:<10} {changes or 'the defaults'}")
+        lines.append(f"{name:<10} {changes or 'the defaults'}")
+    listed(lines)

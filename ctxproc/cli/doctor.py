@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ctxproc.cli.options import LAYERS, debug_option, settings
+from ctxproc.cli.terminal import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +51,7 @@ def doctor(
     if as_json:
         click.echo(json.dumps({**found.to_json(), "config": read}, ensure_ascii=False))
     else:
-        for name, text in rows(found, read):
-            click.echo(f"{name:<10} {text}")
+        listed(f"{name:<10} {text}" for name, text in rows(found, read))
     context.exit(0 if found.ready else 1)
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from importlib import import_module
 from types import TracebackType
+from typing import Any, TextIO
 
 import click
 
@@ -27,11 +28,42 @@ from ctxproc.errors import CtxprocError
 HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What newer versions of click raise where a group is named alone: its text is the help."""
 
+UNREAD = 141
+"""The status of a program whose output nobody reads any more, as a shell reports one that the signal SIGPIPE ended."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """A disk, or one's share of it, is full."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class UnreadError(Exception):
+    """Nobody reads the output any more. A `BrokenPipeError` is not let through by click, which ends with status 1."""
+
+
+class Program(click.Group):
+    """A group that raises `UnreadError` where nobody reads the output any more."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401
+    ) -> click.Context:
+        """As click; ``--help`` and ``--version`` print here."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except BrokenPipeError as error:
+            raise UnreadError from error
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As click."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise UnreadError from error
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="ctxproc")
 def cli() -> None:
     """Answer questions over anything, however long, with a local model and a short window."""
@@ -61,7 +93,25 @@ def wrong_usage(error: click.ClickException) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program and exit: 0 done or abstained, 1 the run failed, 2 wrong usage or unreadable input."""
+    """Run the program and exit: 0 done or abstained, 1 the run failed, 2 wrong usage or unreadable input.
+
+    Where nobody reads any more before all is printed, it ends in silence with `UNREAD`.
+    """
+    try:
+        _main(arguments)
+    except (BrokenPipeError, UnreadError):
+        _let_go(sys.stdout, sys.stderr)
+        sys.exit(UNREAD)
+
+
+def _let_go(*streams: TextIO | None) -> None:
+    """Let what is left in the streams' buffers go nowhere when the program ends."""
+    for stream in streams:
+        if stream is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _main(arguments: list[str] | None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
@@ -82,12 +132,9 @@ def main(arguments: list[str] | None = None) -> None:
         again = "; what was done is kept: run it again" if "memory" in arguments[:1] else error
         click.echo(f"\nctxproc: interrupted{again}", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except OSError as error:
         if debug or error.errno not in FULL:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer cannot be written
+        _let_go(sys.stdout)
         click.echo(f"ctxproc: {error.filename or 'the output'} cannot be written: {error.strerror}", err=True)
         sys.exit(1)

@@ -116,6 +116,7 @@ def list_(documents: bool, as_json: bool, **options: object) -> None:
     with opened(options) as notes:
         filed = notes.store.filed(notes.owner) if documents else []
         items = [] if documents else notes.items()
+        unseen = 0 if documents or items or as_json else len(notes.store.filed(notes.owner))
     if as_json and documents:
         kept = [{"source": one.source, "sha256": one.sha256, "chunks": one.chunks} for one in filed]
         click.echo(json.dumps({"documents": kept}, ensure_ascii=False))
@@ -125,6 +126,8 @@ def list_(documents: bool, as_json: bool, **options: object) -> None:
         click.echo(f"{one.chunks:>6} chunks  {one.added:%Y-%m-%d}  {plain(one.source)}")
     for item in () if as_json else items:
         click.echo(line(item))
+    if unseen:
+        click.echo(f"no notes; {unseen:,} document{'s' * (unseen > 1)}: see them with --documents", err=True)
 
 
 @memory.command("show")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctxproc.cli.options import debug_option
+from ctxproc.cli.terminal import listed
 
 if TYPE_CHECKING:
     from ctxproc.llm.shelf import BuiltIn
@@ -35,16 +36,16 @@ def models(context: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([about(model) for model in shelf()], indent=1, ensure_ascii=False))
         return
-    click.echo(f"builtin      the models below, offline: {state()}")
+    lines = [f"builtin      the models below, offline: {state()}"]
     for model in shelf():
         facts = about(model)
-        click.echo(f"    {model.name:<10} {facts['purpose']}")
-        click.echo(f"    {'':<10} {facts['bytes'] / 1e6:.1f} MB, {facts['licence']}; {facts['setting']}")
+        lines.append(f"    {model.name:<10} {facts['purpose']}")
+        lines.append(f"    {'':<10} {facts['bytes'] / 1e6:.1f} MB, {facts['licence']}; {facts['setting']}")
         if figures := "; ".join(f"{name} {shown(value)}" for name, value in facts["figures"].items()):
-            click.echo(f"    {'':<10} {figures}")
+            lines.append(f"    {'':<10} {figures}")
     lacking = f" (needs {' and '.join(gaps)}, pip install 'ctxproc[gguf]')" if (gaps := missing(GGUF_PACKAGES)) else ""
-    for name, purpose in FORMS:
-        click.echo(f"{name:<12} {purpose}{lacking if name == 'FILE.gguf' else ''}")
+    lines += [f"{name:<12} {purpose}{lacking if name == 'FILE.gguf' else ''}" for name, purpose in FORMS]
+    listed(lines)
 
 
 @models.command()

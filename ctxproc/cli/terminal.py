@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+import click
 
 ESCAPES = re.compile(
     r"""
@@ -19,3 +22,8 @@ ESCAPES = re.compile(
 def plain(text: str) -> str:
     """``text`` without terminal escapes, control characters and direction overrides."""
     return ESCAPES.sub("", text)
+
+
+def listed(lines: Iterable[str]) -> None:
+    """Print a list at once: a reader that stops after its first line, as ``head -1`` does, breaks no pipe."""
+    click.echo("\n".join(lines))

@@ -37,7 +37,7 @@ class Kernel(ABC):
     """One way to compute attention.
 
     Attributes:
-        name: what `ctxproc models` shows.
+        name: what `ctxproc models hardware` shows.
     """
 
     name: str
@@ -93,7 +93,7 @@ class MathKernel(Kernel):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """What `ctxproc models` shows."""
+        """What `ctxproc models hardware` shows."""
         return "math" if self.softcap is None else "math with softcap"
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, *, causal: bool, scale: float) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,9 @@ SHARE = 0.1
 REACH = 400
 """Characters between the likeliest member and another one, at most."""
 
+LOOKED = 300
+"""Characters at a question's beginning and at its end that tell whether it asks for several; a longer search is slow."""
+
 _PLURAL = r"(?!this\b|does\b|is\b|was\b|has\b|happens\b)[\w'-]*[^\Wsiu]s\b"
 _NUMBER = r"(?:two|three|four|five|six|seven|eight|nine|ten|\d|all|both|several)"
 _ASKS = re.compile(
@@ -30,10 +33,10 @@ _ASKS = re.compile(
     r"(?:are|were|did|do|have|had|can|could|will|would)\b"
     rf"|(?:[a-z]+ )?which (?:[\w'-]+ )?{_PLURAL} (?!is\b|was\b|does\b|has\b)\w"
     rf"|(?:[a-z]+ )?(?:which|what|whose) {_NUMBER} (?:[\w'-]+ )*?{_PLURAL}"
-    rf"|(?:name|list|enumerate) (?:the |some |all )*(?:{_NUMBER} )?(?:[\w'-]+ ){{0,2}}?{_PLURAL})"
-    r"(?!.*\b(?:called|known as|named)\W*$)",
+    rf"|(?:name|list|enumerate) (?:the |some |all )*(?:{_NUMBER} )?(?:[\w'-]+ ){{0,2}}?{_PLURAL})",
     re.IGNORECASE,
 )
+_CALLED = re.compile(r"\b(?:called|known as|named)\W*$", re.IGNORECASE)
 _CUT = re.compile(r"\s*(?:[,;]\s*(?:and|or|as well as)\b|[,;]|\b(?:and|or|as well as)\b|&)\s*", re.IGNORECASE)
 _OPENING = re.compile(r"(?:(?:by|of|in|at|to|from|with|for|on|also|then)\s+)+", re.IGNORECASE)
 _SENTENCE = re.compile(r"[.!?][\"'”’)]*\s")
@@ -49,8 +52,11 @@ class Likely(NamedTuple):
 
 
 def asks_for_several(question: str) -> bool:
-    """Whether the words of an English question ask for more than one: "which cities did", "who were", "name the"."""
-    return bool(_ASKS.search(question))
+    """Whether the words of an English question ask for more than one: "which cities did", "who were", "name the".
+
+    Of a question of more than twice `LOOKED` characters, what lies between its beginning and its end is not looked at.
+    """
+    return bool(_ASKS.match(question[:LOOKED])) and not _CALLED.search(question[-LOOKED:])
 
 
 def members(spans: Sequence[Likely], question: str, text: str) -> list[tuple[int, int]]:

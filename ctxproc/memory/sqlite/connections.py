@@ -230,6 +230,8 @@ class Connections:
             return f"{name} cannot be used ({said}): check that the file and its folder can be written"
         if code in FAILED:
             return f"{name} cannot be read or written ({said}): check the disk, then run: {repair(self.path)}"
+        if code == sqlite3.SQLITE_NOTADB:
+            return f"{name} is no memory of ctxproc ({said}); if it was one and is damaged, run: {repair(self.path)}"
         return f"{name} is damaged ({said}); run: {repair(self.path)}"
 
     def _look(self) -> tuple[int, int]:
