@@ -20,7 +20,7 @@ from ctxproc.installation import Package, examine, folder_of, likely_device, num
 
 def doctor(*arguments: str) -> tuple[int, str]:
     """How the command ends, and what it prints."""
-    done = CliRunner().invoke(cli, ["doctor", *arguments])
+    done = CliRunner().invoke(cli, ["doctor", *arguments], standalone_mode=False)  # as `main` does
     return done.exit_code, done.stdout
 
 

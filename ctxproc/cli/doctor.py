@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,10 +32,7 @@ def layer_options(command: click.decorators.FC) -> click.decorators.FC:
 @click.option("--deep", is_flag=True, help="Ask torch too, which takes some seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @debug_option
-@click.pass_context
-def doctor(
-    context: click.Context, preset: str | None, file: Path | None, sets: tuple[str, ...], deep: bool, as_json: bool
-) -> None:
+def doctor(preset: str | None, file: Path | None, sets: tuple[str, ...], deep: bool, as_json: bool) -> None:
     """Show what is installed, where models would run, and what is missing.
 
     Ends with 0 where `ctxproc ask` is ready to run as it comes, and otherwise with 1 and a line for each thing to do. A
@@ -52,7 +50,8 @@ def doctor(
         click.echo(json.dumps({**found.to_json(), "config": read}, ensure_ascii=False))
     else:
         listed(f"{name:<10} {text}" for name, text in rows(found, read))
-    context.exit(0 if found.ready else 1)
+    if not found.ready:
+        sys.exit(1)
 
 
 def asked(found: Installation, chosen: Settings) -> Installation:
