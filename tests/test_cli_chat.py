@@ -239,15 +239,23 @@ class Terminal:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where a shell began this
         )  # fmt: skip
         os.close(theirs)
-        self.heard = ""
+        self.heard = self.typed = ""
 
     def until(self, text: str) -> str:
-        """What is printed up to a text."""
-        end = time.monotonic() + 120
+        """What is printed up to a text.
+
+        Where nothing comes for ten seconds after Ctrl-C, it is typed again: Python's input() misses a signal that comes
+        just before it begins to wait.
+        """
+        end, silent = time.monotonic() + 120, 0
         while text not in self.heard:
             assert time.monotonic() < end, self.heard
             if select.select([self.fd], [], [], 1)[0]:
-                self.heard += os.read(self.fd, 4096).decode()
+                self.heard, silent = self.heard + os.read(self.fd, 4096).decode(), 0
+                continue
+            silent += 1
+            if silent % 10 == 0 and self.typed == "\x03":
+                self.type("\x03")
         before, _, self.heard = self.heard.partition(text)
         if text.endswith(("> ", "]: ")):
             self._ready()
@@ -260,8 +268,10 @@ class Terminal:
         end = time.monotonic() + 5
         while termios.tcgetattr(self.fd)[3] & termios.ICANON and time.monotonic() < end:
             time.sleep(0.01)
+        time.sleep(0.05)  # what waits for them does so a little later
 
     def type(self, text: str) -> None:
+        self.typed = text
         os.write(self.fd, text.encode())
 
 
