@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ctxproc.cli.options import debug_option
-from ctxproc.cli.terminal import listed
+from ctxproc.cli.terminal import print_lines
 from ctxproc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def strategies() -> None:
     for name, found in usable(catalogue):
         lines += described(name, found)
         lines += [f"    template {step}: {purpose}" for step, purpose in found.steps.items()]
-    listed(lines)
+    print_lines(lines)
 
 
 @click.command()
@@ -44,7 +44,7 @@ def criteria() -> None:
         for name, one in found:
             if issubclass(one, kind):
                 lines += described(name, one)
-    listed(lines)
+    print_lines(lines)
 
 
 def usable(catalogue: Catalogue[T]) -> list[tuple[str, type[T]]]:

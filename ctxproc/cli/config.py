@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ctxproc.cli.options import debug_option, settings, settings_options
-from ctxproc.cli.terminal import listed
+from ctxproc.cli.terminal import print_lines
 
 
 @click.group()
@@ -37,7 +37,7 @@ def show(
         return
     rows = [(f"{key}: {json.dumps(value, ensure_ascii=False)}", origins[key]) for key, value in values.items()]
     width = max(len(row) for row, _ in rows)
-    listed(f"{row:<{width}}  # {origin}" for row, origin in rows)
+    print_lines(f"{row:<{width}}  # {origin}" for row, origin in rows)
 
 
 @config.command("schema")
@@ -59,4 +59,4 @@ def presets() -> None:
     for name, values in PRESETS.items():
         changes = ", ".join(f"{key}={json.dumps(value)}" for key, value in flatten(values).items())
         lines.append(f"{name:<10} {changes or 'the defaults'}")
-    listed(lines)
+    print_lines(lines)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ctxproc.cli.options import LAYERS, debug_option, settings
-from ctxproc.cli.terminal import listed
+from ctxproc.cli.terminal import print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def doctor(preset: str | None, file: Path | None, sets: tuple[str, ...], deep: b
     if as_json:
         click.echo(json.dumps({**found.to_json(), "config": read}, ensure_ascii=False))
     else:
-        listed(f"{name:<10} {text}" for name, text in rows(found, read))
+        print_lines(f"{name:<10} {text}" for name, text in rows(found, read))
     if not found.ready:
         sys.exit(1)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctxproc.cli.options import debug_option
-from ctxproc.cli.terminal import listed
+from ctxproc.cli.terminal import print_lines
 
 if TYPE_CHECKING:
     from ctxproc.llm.shelf import BuiltIn
@@ -45,7 +45,7 @@ def models(context: click.Context, as_json: bool) -> None:
             lines.append(f"    {'':<10} {figures}")
     lacking = f" (needs {' and '.join(gaps)}, pip install 'ctxproc[gguf]')" if (gaps := missing(GGUF_PACKAGES)) else ""
     lines += [f"{name:<12} {purpose}{lacking if name == 'FILE.gguf' else ''}" for name, purpose in FORMS]
-    listed(lines)
+    print_lines(lines)
 
 
 @models.command()

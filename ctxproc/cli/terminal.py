@@ -24,6 +24,6 @@ def plain(text: str) -> str:
     return ESCAPES.sub("", text)
 
 
-def listed(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     """Print a list at once: a reader that stops after its first line, as ``head -1`` does, breaks no pipe."""
     click.echo("\n".join(lines))
